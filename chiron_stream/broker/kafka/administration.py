@@ -1,0 +1,154 @@
+"""Topics of a real broker: look, create, change settings, delete records."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
+
+from chiron_stream import timeouts
+from chiron_stream.broker.kafka.failures import translated, unreachable
+from chiron_stream.broker.kafka.properties import accepted_by
+from chiron_stream.broker.records import Isolation, Partition, TopicState, Watermarks
+from chiron_stream.errors import UsageRefused
+
+_UNKNOWN_TOPIC: Final = 3
+"""Kafka's error code UNKNOWN_TOPIC_OR_PARTITION, which ``describe_topics`` gives by name."""
+
+_COMMITTED: Final = {Isolation.READ_UNCOMMITTED: 0, Isolation.READ_COMMITTED: 1}
+
+
+class KafkaAdministration:
+    """One admin client, shared by all threads of a process; connects when first used."""
+
+    def __init__(self, connection: Mapping[str, Any], endpoint: str) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def connect(self, seconds: float = timeouts.CONNECT) -> str:
+        """Reach the cluster and return its id.
+
+        :raises BrokerUnreachable: nobody answered within ``seconds``.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self._dial(seconds)
+        return str(self._call("asking for the cluster's id", "describe_cluster")["cluster_id"])
+
+    def _dial(self, seconds: float) -> Any:
+        settings = {
+            "request_timeout_ms": int(timeouts.REQUEST * 1000),
+            **accepted_by(KafkaAdminClient, self._connection),
+            "bootstrap_timeout_ms": int(seconds * 1000),
+        }
+        with translated("connecting", self._endpoint):
+            try:
+                return KafkaAdminClient(**settings)
+            except KafkaTimeoutError as error:
+                raise unreachable(self._endpoint, "connecting", seconds, got=str(error)) from error
+
+    def _call(self, doing: str, method: str, *arguments: Any, **options: Any) -> Any:
+        with self._lock, translated(doing, self._endpoint):
+            if self._client is None:
+                self._client = self._dial(timeouts.CONNECT)
+            call: Callable[..., Any] = getattr(self._client, method)
+            try:
+                return call(*arguments, **options)
+            except KafkaTimeoutError as error:
+                raise unreachable(
+                    self._endpoint, doing, timeouts.REQUEST, got=str(error)
+                ) from error
+
+    def describe(self, topics: Sequence[str]) -> dict[str, TopicState]:
+        """Return the state of those of ``topics`` that exist."""
+        if not topics:
+            return {}
+        found = {
+            topic["name"]: topic["partitions"]
+            for topic in self._call("describing topics", "describe_topics", list(topics))
+            if topic["error_code"] != _UNKNOWN_TOPIC
+        }
+        settings = self._settings(list(found))
+        return {
+            name: TopicState(
+                partitions=len(partitions),
+                replication_factor=len(partitions[0]["replica_nodes"]),
+                settings=settings[name],
+            )
+            for name, partitions in found.items()
+        }
+
+    def _settings(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+        if not topics:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+        answer = self._call(
+            "describing topic settings", "describe_configs", resources, config_filter="all"
+        )
+        return {
+            topic: {name: entry["value"] for name, entry in answer["topic"][topic].items()}
+            for topic in topics
+        }
+
+    def create(self, topic: str, state: TopicState) -> None:
+        """Create a topic and wait until each partition has a leader.
+
+        :raises UsageRefused: it exists.
+        """
+        wish = {
+            "num_partitions": state.partitions,
+            "replication_factor": state.replication_factor or -1,
+            "configs": dict(state.settings),
+        }
+        try:
+            self._call(f"creating {topic}", "create_topics", {topic: wish}, wait_for_metadata=True)
+        except Exception as error:
+            if isinstance(error.__cause__, TopicAlreadyExistsError):
+                raise UsageRefused(
+                    f"the topic {topic} exists already at {self._endpoint}", code="TOPIC_EXISTS"
+                ) from error
+            raise
+
+    def configure(self, topic: str, settings: Mapping[str, str]) -> None:
+        """Set these settings of an existing topic, leaving all others."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, dict(settings))
+        self._call(f"changing settings of {topic}", "alter_configs", [resource])
+
+    def delete_records(self, partition: Partition, before: int) -> None:
+        """Move the low watermark up to ``before``: what is below is gone."""
+        self._call(
+            f"deleting records of {partition}",
+            "delete_records",
+            {TopicPartition(*partition): before},
+        )
+
+    def watermarks(self, partition: Partition) -> Watermarks:
+        """Return how far a partition reaches now."""
+        return Watermarks(
+            low=self._offset(partition, OffsetSpec.EARLIEST, Isolation.READ_UNCOMMITTED),
+            stable=self._offset(partition, OffsetSpec.LATEST, Isolation.READ_COMMITTED),
+            high=self._offset(partition, OffsetSpec.LATEST, Isolation.READ_UNCOMMITTED),
+        )
+
+    def _offset(self, partition: Partition, which: Any, isolation: Isolation) -> int:
+        place = TopicPartition(*partition)
+        answer = self._call(
+            f"asking how far {partition} reaches",
+            "list_partition_offsets",
+            {place: which},
+            isolation_level=_COMMITTED[isolation],
+        )
+        return int(answer[place].offset)
+
+    def close(self) -> None:
+        """Disconnect."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None

@@ -1,0 +1,114 @@
+"""Reading assigned partitions in order, telling a withheld record from a shortened log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import LogTruncationError, OffsetOutOfRangeError
+
+from chiron_stream import timeouts
+from chiron_stream.broker.kafka.failures import translated
+from chiron_stream.broker.kafka.properties import accepted_by
+from chiron_stream.broker.ranges import refuse_out_of_range, truncated
+from chiron_stream.broker.records import Isolation, Partition, Record, Watermarks
+
+FETCH_BYTES: Final = 4 * 1024 * 1024
+"""Kafka's ``max.partition.fetch.bytes``: a few of the largest records in one answer."""
+
+COMMON: Final[Mapping[str, Any]] = {
+    "allow_auto_create_topics": False,
+    "auto_offset_reset": "none",
+    "bootstrap_timeout_ms": int(timeouts.CONNECT * 1000),
+    "enable_auto_commit": False,
+    "fetch_max_wait_ms": 250,
+    "group_id": None,
+    "max_partition_fetch_bytes": FETCH_BYTES,
+    "metrics_enabled": False,
+    "request_timeout_ms": int(timeouts.REQUEST * 1000),
+}
+"""What every consumer of this project is made with."""
+
+
+class KafkaReading:
+    """A consumer of assigned partitions; see :class:`~chiron_stream.broker.seam.Reader`."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        endpoint: str,
+        start: Mapping[Partition, int],
+        isolation: Isolation,
+        watermarks: Callable[[Partition], Watermarks],
+    ) -> None:
+        self._endpoint = endpoint
+        self._watermarks = watermarks
+        self._names = {TopicPartition(*partition): partition for partition in start}
+        with translated("starting a reader", endpoint):
+            self._consumer = KafkaConsumer(
+                **COMMON, **accepted_by(KafkaConsumer, connection), isolation_level=isolation.value
+            )
+            self._consumer.assign(list(self._names))
+        for partition, offset in start.items():
+            self.seek(partition, offset)
+
+    def poll(self, timeout: float, limit: int = 500) -> list[Record]:
+        """Return the next records; see :class:`~chiron_stream.broker.seam.Reader`."""
+        with translated(f"reading {self._what}", self._endpoint):
+            try:
+                fetched = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=limit)
+            except OffsetOutOfRangeError as error:
+                self._refuse(error)
+                return []
+            except LogTruncationError as error:
+                name = next(iter(self._names.values()))
+                raise truncated(name, self.position(name)) from error
+        names = self._names
+        return [
+            Record(
+                names[place],
+                message.offset,
+                message.value or b"",
+                message.key,
+                tuple(message.headers),
+                message.timestamp,
+            )
+            for place, messages in fetched.items()
+            for message in messages
+        ]
+
+    def _refuse(self, error: OffsetOutOfRangeError) -> None:
+        """Raise what the watermarks say; return if they say that the offset is good by now."""
+        for place, offset in error.args[0].items():
+            partition = self._names[place]
+            refuse_out_of_range(partition, offset, self._watermarks(partition))
+
+    @property
+    def _what(self) -> str:
+        return ", ".join(str(partition) for partition in self._names.values())
+
+    def position(self, partition: Partition) -> int:
+        """Return the next offset; see :class:`~chiron_stream.broker.seam.Reader`."""
+        with translated(f"reading {partition}", self._endpoint):
+            return int(self._consumer.position(TopicPartition(*partition)))
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read on at ``offset``."""
+        self._consumer.seek(TopicPartition(*partition), offset)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close(autocommit=False, timeout_ms=1000)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

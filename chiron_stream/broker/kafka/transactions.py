@@ -1,0 +1,197 @@
+"""The transactional writer on Apache Kafka.
+
+What kafka-python leaves to its caller (measured, and kept true by ``tests/faults``):
+
+* A failed future is not an absent record, and a commit that ignores it makes it visible: every
+  future is checked before the commit.
+* A transactional producer refuses plain sends: chunks go through a second producer.
+* ``commit_transaction`` has no time-out: it runs under a watchdog.
+* Back to back, the broker answers CONCURRENT_TRANSACTIONS and the client waits its
+  ``retry.backoff.ms``: 2 ms instead of 100.
+* Fencing, an expired transaction and a broker's own error can all arrive as the same error: the
+  caller's own log tells whether there is a successor.
+* After an error the library's own thread tries to bump its epoch. A writer is therefore finished
+  at the first error: its producer is cut off at once, and nothing is aborted or retried.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from chiron_stream import timeouts
+from chiron_stream.broker.kafka.failures import translate, translated
+from chiron_stream.broker.kafka.producing import (
+    KafkaDelivery,
+    KafkaProducing,
+    close_quietly,
+    hand_over,
+    producer_settings,
+)
+from chiron_stream.broker.records import Outgoing, Position
+from chiron_stream.broker.writing import WriterState
+from chiron_stream.errors import ChironError, PolicyRefused, UsageRefused, WriterLost
+
+RETRY_BACKOFF_MS: Final = 2
+"""Kafka's ``retry.backoff.ms`` for transactions; the default of 100 sets the pace otherwise."""
+
+
+class KafkaTransaction:
+    """One open transaction; see :class:`~chiron_stream.broker.seam.Transaction`."""
+
+    def __init__(self, writer: KafkaWriter) -> None:
+        self._writer = writer
+        self._deliveries: list[KafkaDelivery] = []
+
+    def send(self, record: Outgoing) -> None:
+        """Add a record; see :class:`~chiron_stream.broker.seam.Transaction`."""
+        self._deliveries.append(self._writer.send_in_transaction(record))
+
+    def flush(self) -> list[Position]:
+        """Wait until every record is acknowledged; see the seam."""
+        return self._writer.flush_transaction(self._deliveries)
+
+    def commit(self) -> list[Position]:
+        """Flush, check every future, commit; see the seam."""
+        positions = self.flush()
+        self._writer.commit_transaction()
+        return positions
+
+
+class KafkaWriter:
+    """A transactional producer with a plain one beside it; see the seam."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        endpoint: str,
+        admit: Callable[[Outgoing], int],
+        transactional_id: str,
+        successor: Callable[[], bool],
+        timeout: float,
+    ) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self._admit = admit
+        self._id = transactional_id
+        self._state = WriterState(transactional_id, successor)
+        self._timeout = timeout
+        self._producer: Any = None
+        self._plain: KafkaProducing | None = None
+
+    def start(self) -> None:
+        """Fence earlier writers and settle what they left open; see the seam."""
+        self._state.starting()
+        transactional = {
+            "transactional_id": self._id,
+            "transaction_timeout_ms": int(self._timeout * 1000),
+            "retry_backoff_ms": RETRY_BACKOFF_MS,
+        }
+        self._plain = KafkaProducing(self._connection, self._endpoint, self._admit)
+        doing = f"starting the transactional writer {self._id}"
+        with translated(doing, self._endpoint):
+            self._producer = KafkaProducer(**producer_settings(self._connection), **transactional)
+            self._guarded(self._producer.init_transactions, doing)
+        self._state.started()
+
+    def begin(self) -> KafkaTransaction:
+        """Open the next transaction; see the seam."""
+        self._state.beginning()
+        self._guarded(self._producer.begin_transaction, "beginning a transaction")
+        return KafkaTransaction(self)
+
+    def send_plain(self, records: Sequence[Outgoing]) -> list[Position]:
+        """Append outside any transaction and wait for all acknowledgements; see the seam."""
+        self._state.check_usable()
+        assert self._plain is not None  # noqa: S101  (a started writer has one)
+        try:
+            deliveries = [self._plain.send(record) for record in records]
+            return [delivery.result() for delivery in deliveries]
+        except (PolicyRefused, UsageRefused):
+            raise  # refused before anything was sent
+        except ChironError as error:
+            self._finish(error)
+
+    def send_in_transaction(self, record: Outgoing) -> KafkaDelivery:
+        """Hand one record to the open transaction."""
+        self._state.check_open()
+        self._admit(record)
+        try:
+            future = hand_over(self._producer, record, self._endpoint)
+        except ChironError as error:
+            self._finish(error)
+        return KafkaDelivery(future, record.partition, self._endpoint)
+
+    def flush_transaction(self, deliveries: Sequence[KafkaDelivery]) -> list[Position]:
+        """Return the positions of all deliveries, or finish the writer at the first failure."""
+        self._state.check_open()
+        try:
+            return [delivery.result() for delivery in deliveries]
+        except ChironError as error:
+            self._finish(error)
+
+    def commit_transaction(self) -> None:
+        """Commit under the watchdog; on any error the writer is finished."""
+        self._state.check_open()
+        doing = f"committing a transaction of {self._id}"
+        outcome: list[KafkaError | None] = []
+
+        def commit() -> None:
+            try:
+                self._producer.commit_transaction()
+            except KafkaError as error:
+                outcome.append(error)
+            else:
+                outcome.append(None)
+
+        thread = threading.Thread(target=commit, name=f"commit {self._id}", daemon=True)
+        thread.start()
+        thread.join(timeouts.COMMIT_WATCHDOG)
+        if not outcome:
+            self._finish(
+                WriterLost(
+                    f"no answer while {doing} at {self._endpoint}",
+                    code="COMMIT_WATCHDOG",
+                    expected=f"an answer within {timeouts.COMMIT_WATCHDOG:g} s",
+                )
+            )
+        if (error := outcome[0]) is not None:
+            self._finish(translate(error, doing, self._endpoint))
+        self._state.committed()
+
+    def _guarded(self, call: Callable[[], object], doing: str) -> None:
+        try:
+            call()
+        except KafkaError as error:
+            self._finish(translate(error, doing, self._endpoint))
+
+    def _finish(self, error: ChironError) -> NoReturn:
+        self._disconnect(0.0)
+        self._state.finish(error)
+
+    def _disconnect(self, seconds: float) -> None:
+        if self._producer is not None:
+            close_quietly(self._producer, seconds)
+
+    def close(self) -> None:
+        """Disconnect; what is open stays open until it expires or a successor starts."""
+        if self._plain is not None:
+            self._plain.close()
+        self._disconnect(timeouts.DELIVERY if self._state.untroubled else 0.0)
+        self._state.closed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

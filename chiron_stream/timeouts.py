@@ -1,0 +1,33 @@
+"""All time-outs, in seconds, in one table (``docs/operating.md`` shows the same figures).
+
+The three of a transaction are nested, so that the innermost one is always the first to speak:
+delivery of a record < watchdog of a commit < the broker's own time-out of the transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONNECT: Final = 10.0
+"""Until the first answer of a broker; then :class:`~chiron_stream.errors.BrokerUnreachable`."""
+
+REQUEST: Final = 10.0
+"""One request to a broker that was reached before."""
+
+DELIVERY: Final = 15.0
+"""From ``send`` to the acknowledgement by all in-sync replicas."""
+
+COMMIT_WATCHDOG: Final = 20.0
+"""One commit; after it the outcome is unknown and the writer is finished."""
+
+TRANSACTION: Final = 30.0
+"""Until the broker aborts the transaction of a writer that went silent."""
+
+READ: Final = 30.0
+"""Reading a named extent, scan included."""
+
+BROKER_START: Final = 60.0
+"""Starting a local broker, format included."""
+
+BROKER_STOP: Final = 15.0
+"""A local broker's orderly stop; then it is killed."""

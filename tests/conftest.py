@@ -1,0 +1,54 @@
+"""What tests share: a real Kafka for the session, both brokers behind one fixture, fresh topics."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from chiron_stream.broker.kafka import KafkaBroker
+from chiron_stream.broker.local import LocalKafka
+from chiron_stream.broker.memory import MemoryBroker
+from chiron_stream.broker.records import Partition, TopicState
+from chiron_stream.broker.seam import Broker
+
+NewTopic = Callable[..., Partition]
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[LocalKafka]:
+    """One real Apache Kafka for this test process."""
+    with LocalKafka() as running:
+        yield running
+
+
+@pytest.fixture
+def kafka_broker(kafka: LocalKafka) -> Iterator[KafkaBroker]:
+    with KafkaBroker(kafka.bootstrap_servers) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Both implementations of the seam, one after the other."""
+    if request.param == "memory":
+        yield MemoryBroker()
+    else:
+        with KafkaBroker(request.getfixturevalue("kafka").bootstrap_servers) as broker:
+            yield broker
+
+
+@pytest.fixture
+def new_topic(broker: Broker) -> NewTopic:
+    """Make topics that no other test has."""
+    return topic_maker(broker)
+
+
+def topic_maker(broker: Broker) -> NewTopic:
+    def make(partitions: int = 1, **settings: str) -> Partition:
+        name = f"test.{uuid.uuid4().hex}"
+        broker.administration().create(name, TopicState(partitions, None, settings))
+        return Partition(name, 0)
+
+    return make
