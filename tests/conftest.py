@@ -6,12 +6,17 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.local import LocalKafka
 from chiron_stream.broker.memory import MemoryBroker
 from chiron_stream.broker.records import Partition, TopicState
 from chiron_stream.broker.seam import Broker
+
+# A noisy machine is no finding; a slow example shows in the time limit of the test.
+settings.register_profile("noisy", deadline=None)
+settings.load_profile("noisy")
 
 NewTopic = Callable[..., Partition]
 

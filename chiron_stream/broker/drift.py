@@ -8,6 +8,7 @@ from chiron_stream.broker.catalogue import Catalogue
 from chiron_stream.broker.records import TopicState
 from chiron_stream.broker.seam import Administration
 from chiron_stream.errors import CatalogueRefused
+from chiron_stream.events import emit
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ def apply(
         topic.on_broker(job): topic.wished(replication_factor)
         for topic in catalogue.topics.values()
     }
-    for name in {one.topic for one in differences}:
+    for name in sorted({one.topic for one in differences}):
         changed = [one for one in differences if one.topic == name]
         if changed[0].what == "topic":
             broker.create(name, wished[name])
+            emit("topic.changed", topic=name, what="created")
         else:
             broker.configure(name, {one.what: one.expected for one in changed})
+            emit("topic.changed", topic=name, what=",".join(one.what for one in changed))
     return differences

@@ -8,11 +8,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from chiron_stream.errors import BugFound, ChironError, Fenced, WriterLost
+from chiron_stream.errors import BugFound, ChironError, Fenced, UsageRefused, WriterLost
+
+_TRANSACTIONAL_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 class _Phase(Enum):
@@ -30,6 +33,13 @@ class WriterState:
     """
 
     def __init__(self, name: str, successor: Callable[[], bool]) -> None:
+        if not _TRANSACTIONAL_ID.fullmatch(name):
+            raise UsageRefused(
+                "not a transactional id",
+                code="TRANSACTIONAL_ID",
+                expected="1 to 200 letters, digits, dots, underscores, hyphens",
+                got=repr(name[:80]),
+            )
         self._name = name
         self._successor = successor
         self._phase = _Phase.NEW

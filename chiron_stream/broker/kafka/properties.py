@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from chiron_stream.errors import ConfigurationRefused
-
-SECRET: Final = frozenset({"sasl.jaas.config", "ssl.key.password"})
-"""Properties whose values are never printed."""
+from chiron_stream.settings import SECRET_PROPERTIES
 
 DECIDED: Final = {
     "acks": "all",
@@ -55,11 +53,6 @@ def accepted_by(client: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     one, means something to consumers only.
     """
     return {name: value for name, value in arguments.items() if name in client.DEFAULT_CONFIG}
-
-
-def redact(properties: Mapping[str, str]) -> dict[str, str]:
-    """Return the properties with every secret replaced, for people to look at."""
-    return {name: "(set)" if name in SECRET else value for name, value in properties.items()}
 
 
 def _translate_one(name: str, value: str) -> dict[str, Any]:
@@ -131,7 +124,7 @@ def _unreadable(name: str, expected: str, got: str) -> ConfigurationRefused:
         f"the Kafka property {name} does not read",
         code="KAFKA_PROPERTY",
         expected=expected,
-        got="(not shown)" if name in SECRET else repr(got),
+        got="(not shown)" if name in SECRET_PROPERTIES else repr(got),
     )
 
 

@@ -17,6 +17,7 @@ What kafka-python leaves to its caller (measured, and kept true by ``tests/fault
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
@@ -36,6 +37,7 @@ from chiron_stream.broker.kafka.producing import (
 from chiron_stream.broker.records import Outgoing, Position
 from chiron_stream.broker.writing import WriterState
 from chiron_stream.errors import ChironError, PolicyRefused, UsageRefused, WriterLost
+from chiron_stream.events import emit
 
 RETRY_BACKOFF_MS: Final = 2
 """Kafka's ``retry.backoff.ms`` for transactions; the default of 100 sets the pace otherwise."""
@@ -94,10 +96,12 @@ class KafkaWriter:
         }
         self._plain = KafkaProducing(self._connection, self._endpoint, self._admit)
         doing = f"starting the transactional writer {self._id}"
+        began = time.monotonic()
         with translated(doing, self._endpoint):
             self._producer = KafkaProducer(**producer_settings(self._connection), **transactional)
             self._guarded(self._producer.init_transactions, doing)
         self._state.started()
+        emit("writer.started", transactional_id=self._id, seconds=time.monotonic() - began)
 
     def begin(self) -> KafkaTransaction:
         """Open the next transaction; see the seam."""
@@ -171,6 +175,7 @@ class KafkaWriter:
             self._finish(translate(error, doing, self._endpoint))
 
     def _finish(self, error: ChironError) -> NoReturn:
+        emit("writer.finished", transactional_id=self._id, code=error.code)
         self._disconnect(0.0)
         self._state.finish(error)
 

@@ -19,6 +19,7 @@ from chiron_stream.broker.local.distribution import VERSION, kafka_jars
 from chiron_stream.broker.local.node import LocalNode, check_disk, check_port
 from chiron_stream.broker.local.properties import NodeAddress, free_ports, server_properties
 from chiron_stream.errors import BrokerNotStarted
+from chiron_stream.settings import default_cache
 
 HEAP_MB: Final = 512
 """Java heap of one broker, in MB."""
@@ -27,12 +28,6 @@ FREE_MB: Final = 256
 """Free disk space that a start asks for, in MB."""
 
 _PORT_ATTEMPTS: Final = 3
-
-
-def default_cache() -> Path:
-    """Return the folder for Kafka's jars: ``$XDG_CACHE_HOME/chiron-stream`` by default."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "chiron-stream"
 
 
 def _silent(_sentence: str) -> None:
@@ -73,7 +68,7 @@ class LocalKafka:
         self._count = count
         self._heap_mb = heap_mb
         self._extra = dict(extra or {})
-        self._cache = cache or default_cache()
+        self._cache = cache or default_cache(os.environ)
         self._free_mb = free_mb
         self._report = report
         self.nodes: list[LocalNode] = []

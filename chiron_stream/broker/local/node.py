@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from chiron_stream import timeouts
 from chiron_stream.broker.local import supervisor
 from chiron_stream.broker.local.distribution import VERSION, java
 from chiron_stream.broker.local.properties import LOOPBACK, NodeAddress
-from chiron_stream.errors import BrokerNotStarted, BrokerUnreachable
+from chiron_stream.errors import BrokerNotStarted, BrokerUnreachable, Timeout
 
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 _FORMAT_HEAP_MB: Final = 128
@@ -151,6 +153,7 @@ class LocalNode:
                 code="ALREADY_RUNNING",
                 hint="use it, or stop it with: chiron down",
             )
+        check_disk(self.directory, 1)  # a full disk may not even hold the log that says so
         log = self.log.read_text(errors="replace") if self.log.exists() else ""
         for sign, name, hint in _SIGNS:
             if sign in log:
@@ -215,6 +218,42 @@ def check_port(port: int) -> None:
                 got=error.strerror,
                 hint="name another port, or none for a free one",
             ) from error
+
+
+def stop_elsewhere(directory: Path) -> bool:
+    """Stop the broker that another process started in ``directory``; say whether there was one.
+
+    :raises Timeout: it did not end in time.
+    """
+    try:
+        state = read_state(directory)
+    except FileNotFoundError:
+        return False
+    pid = int(state["supervisor_pid"])
+    if not _is_supervisor(pid, str(state["marker"])):
+        return False  # killed without a chance to remove its file
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 2 * timeouts.BROKER_STOP
+    while _is_supervisor(pid, str(state["marker"])):
+        if time.monotonic() > deadline:
+            raise Timeout(
+                f"the broker in {directory} did not end",
+                expected=f"an end within {2 * timeouts.BROKER_STOP:g} s",
+                hint=f"its log is {state['log']}; its supervisor is process {pid}",
+            )
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _is_supervisor(pid: int, marker: str) -> bool:
+    """Whether ``pid`` is still the process that carries ``marker``: ids are used again."""
+    shown = subprocess.run(  # noqa: S603
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)],  # noqa: S607  (portable beyond /proc)
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return marker in shown.stdout
 
 
 def read_state(directory: Path) -> dict[str, Any]:

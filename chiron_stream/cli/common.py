@@ -1,0 +1,50 @@
+"""Flags that every command has, and what they resolve to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+
+from chiron_stream.cli.output import Output
+from chiron_stream.settings import SETTINGS, Settings, resolve
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a command gets: its flags, all settings, and where to print."""
+
+    flags: argparse.Namespace
+    settings: Settings
+    output: Output
+
+
+def parser(noun: str, summary: str) -> argparse.ArgumentParser:
+    """Return a parser with the flags that every command has."""
+    made = argparse.ArgumentParser(
+        prog=f"chiron {noun}",
+        description=summary,
+        epilog="exit codes: 0 ok, 1 failed, 2 usage, 3 time-out, 4 cannot connect, 5 not "
+        "authorised, 7 integrity, 8 policy, 9 fenced, 70 bug, 130 interrupted",
+    )
+    common = made.add_argument_group("flags of every command")
+    common.add_argument("--json", action="store_true", help="print JSON lines")
+    common.add_argument("--traceback", action="store_true", help="show where an error arose")
+    common.add_argument("--config", metavar="FILE", help="configuration file (CHIRON_CONFIG)")
+    for setting in SETTINGS:
+        origin = f"{setting.environment}, " if setting.environment else ""
+        common.add_argument(
+            setting.flag,
+            metavar="VALUE",
+            help=f"{setting.help} ({origin}default {setting.default})",
+        )
+    return made
+
+
+def context(flags: argparse.Namespace) -> Context:
+    """Return what a command gets for these flags.
+
+    :raises ConfigurationRefused: a flag, variable or file does not read.
+    """
+    given = {setting.name: getattr(flags, setting.name) for setting in SETTINGS}
+    return Context(flags, resolve(given, os.environ, flags.config), Output(as_json=flags.json))
