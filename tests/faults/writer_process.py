@@ -243,9 +243,6 @@ def _die_with_parent() -> None:
 
 def main() -> int:
     _die_with_parent()
-    import logging
-    logging.basicConfig(filename='/tmp/ft/log-'+json.loads(sys.argv[1])['name']+'-'+json.loads(sys.argv[1])['transactional_id'],level=logging.WARNING,format='%(asctime)s %(name)s %(message)s')
-    for n in ('transaction_manager','sender'): logging.getLogger('kafka.producer.'+n).setLevel(logging.DEBUG)
     options = Options.load(sys.argv[1])
     for name, seconds in options.table.items():
         setattr(timeouts, name, seconds)

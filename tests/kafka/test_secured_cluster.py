@@ -105,11 +105,13 @@ def test_broker_of_a_foreign_authority_is_refused(secured: Secured) -> None:
     foreign = {"ssl.truststore.location": str(secured.foreign_authority)}
     error = refused(secured.endpoint, {**secured.properties, **foreign})
     assert isinstance(error, BrokerUnreachable)
+    assert "certificate verify failed" in str(error)
 
 
 def test_broker_whose_certificate_names_another_host_is_refused(secured: Secured) -> None:
     error = refused(secured.wrong_name_endpoint, secured.properties)
     assert isinstance(error, BrokerUnreachable)
+    assert "certificate" in str(error).lower()
 
 
 def test_plaintext_client_does_not_get_through(secured: Secured) -> None:

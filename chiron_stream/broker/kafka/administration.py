@@ -8,13 +8,19 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    TopicAlreadyExistsError,
+)
 
 from chiron_stream import timeouts
-from chiron_stream.broker.kafka.failures import translated, unreachable
+from chiron_stream.broker.kafka.diagnosis import causes_of_failure
+from chiron_stream.broker.kafka.failures import translate, translated, unreachable
 from chiron_stream.broker.kafka.properties import accepted_by
 from chiron_stream.broker.records import Isolation, Partition, TopicState, Watermarks
-from chiron_stream.errors import UsageRefused
+from chiron_stream.errors import ChironError, UsageRefused
 
 _UNKNOWN_TOPIC: Final = 3
 """Kafka's error code UNKNOWN_TOPIC_OR_PARTITION, which ``describe_topics`` gives by name."""
@@ -47,11 +53,17 @@ class KafkaAdministration:
             **accepted_by(KafkaAdminClient, self._connection),
             "bootstrap_timeout_ms": int(seconds * 1000),
         }
-        with translated("connecting", self._endpoint):
+        with causes_of_failure() as causes, translated("connecting", self._endpoint):
             try:
                 return KafkaAdminClient(**settings)
             except KafkaTimeoutError as error:
-                raise unreachable(self._endpoint, "connecting", seconds, got=str(error)) from error
+                raise self._unreached(seconds, causes.telling) from error
+
+    def _unreached(self, seconds: float, cause: KafkaError | None) -> ChironError:
+        if isinstance(cause, SaslAuthenticationFailedError):
+            return translate(cause, "connecting", self._endpoint)
+        got = "no answer" if cause is None else str(cause)
+        return unreachable(self._endpoint, "connecting", seconds, got=got)
 
     def _call(self, doing: str, method: str, *arguments: Any, **options: Any) -> Any:
         with self._lock, translated(doing, self._endpoint):
