@@ -10,8 +10,9 @@ What kafka-python leaves to its caller (measured, and kept true by ``tests/fault
   ``retry.backoff.ms``: 2 ms instead of 100.
 * Fencing, an expired transaction and a broker's own error can all arrive as the same error: the
   caller's own log tells whether there is a successor.
-* After an error the library's own thread tries to bump its epoch. A writer is therefore finished
-  at the first error: its producer is cut off at once, and nothing is aborted or retried.
+* After an error the library's own thread tries to bump its epoch, which can fence a successor:
+  see :data:`PROTOCOL`. A writer is therefore finished at the first error: its producer is cut off
+  at once, and nothing is aborted or retried.
 """
 
 from __future__ import annotations
@@ -38,6 +39,15 @@ from chiron_stream.broker.records import Outgoing, Position
 from chiron_stream.broker.writing import WriterState
 from chiron_stream.errors import ChironError, PolicyRefused, UsageRefused, WriterLost
 from chiron_stream.events import emit
+
+PROTOCOL: Final = (2, 4)
+"""The newest protocol that a transactional producer speaks: the last one without KIP-360.
+
+From 2.5 on kafka-python 3.0.12 answers INVALID_PRODUCER_EPOCH by bumping its epoch, and when the
+broker refuses that as stale, by asking for a fresh one *without* naming its old epoch. A zombie
+that wakes up and sends thereby fences its own successor. Without KIP-360 the same error is final.
+``tests/faults/test_zombies.py`` shows it with this pin and, as its control, without.
+"""
 
 RETRY_BACKOFF_MS: Final = 2
 """Kafka's ``retry.backoff.ms`` for transactions; the default of 100 sets the pace otherwise."""
@@ -90,6 +100,7 @@ class KafkaWriter:
         """Fence earlier writers and settle what they left open; see the seam."""
         self._state.starting()
         transactional = {
+            "api_version": PROTOCOL,
             "transactional_id": self._id,
             "transaction_timeout_ms": int(self._timeout * 1000),
             "retry_backoff_ms": RETRY_BACKOFF_MS,
