@@ -33,12 +33,11 @@ class Stage:
 
     def options(self, name: str, **changes: Any) -> Options:
         """Return the options of a writer; all of a stage share the transactional id."""
-        defaults = {"authority": self.authority}
+        defaults = {"authority": self.authority, "places": self.places}
         return Options(
             servers=self.broker.endpoint,
             transactional_id=self.authority.topic,
             name=name,
-            places=self.places,
             **{**defaults, **changes},
         )
 

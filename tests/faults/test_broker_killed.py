@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,6 @@ def test_transactions_survive_the_leader_of_three_killed(
             one.end()
         judge(stage.settled(), writers)
         times = [event["at"] for one in writers for event in one.of("committed")]
-        pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in pairwise(times)]
         record_property("longest_pause_seconds", max(pauses))
         record_property("acknowledged", len(times))

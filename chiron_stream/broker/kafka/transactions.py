@@ -43,10 +43,11 @@ from chiron_stream.events import emit
 PROTOCOL: Final = (2, 4)
 """The newest protocol that a transactional producer speaks: the last one without KIP-360.
 
-From 2.5 on kafka-python 3.0.12 answers INVALID_PRODUCER_EPOCH by bumping its epoch, and when the
-broker refuses that as stale, by asking for a fresh one *without* naming its old epoch. A zombie
-that wakes up and sends thereby fences its own successor. Without KIP-360 the same error is final.
-``tests/faults/test_zombies.py`` shows it with this pin and, as its control, without.
+From 2.5 on kafka-python 3.0.12 answers INVALID_PRODUCER_EPOCH by asking for a new epoch, from its
+own thread. While the successor has a transaction open, that request voids it and fences the
+successor: a zombie that wakes up and sends once takes its successor down. Without KIP-360 the same
+error is final.
+``tests/faults/test_library.py`` shows it with this pin and, as its control, without.
 """
 
 RETRY_BACKOFF_MS: Final = 2
