@@ -49,8 +49,7 @@ types: $(STAMP) ## mypy, strict
 
 test: lint types ## set-up, lint, types, all tests but faults (under 15 minutes)
 	@mkdir -p build/coverage && rm -f build/coverage/data*
-	$(PYTEST) -n $(WORKERS) -m "not faults" --cov --cov-report=
-	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+	$(PYTEST) -n $(WORKERS) -m "not faults" --cov --cov-report=term:skip-covered
 
 faults: $(STAMP) ## kills, freezes and races on real Kafka (about 8 minutes)
 	$(PYTEST) -n $(WORKERS) -m faults

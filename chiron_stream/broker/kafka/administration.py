@@ -18,7 +18,7 @@ from kafka.errors import (
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.diagnosis import causes_of_failure
 from chiron_stream.broker.kafka.failures import translate, translated, unreachable
-from chiron_stream.broker.kafka.properties import accepted_by
+from chiron_stream.broker.kafka.properties import RECONNECT_BACKOFF_MAX_MS, accepted_by
 from chiron_stream.broker.records import Isolation, Partition, TopicState, Watermarks
 from chiron_stream.errors import ChironError, UsageRefused
 
@@ -49,6 +49,7 @@ class KafkaAdministration:
 
     def _dial(self, seconds: float) -> Any:
         settings = {
+            "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
             "request_timeout_ms": int(timeouts.REQUEST * 1000),
             **accepted_by(KafkaAdminClient, self._connection),
             "bootstrap_timeout_ms": int(seconds * 1000),

@@ -13,7 +13,7 @@ from kafka.errors import KafkaTimeoutError
 
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.failures import translated
-from chiron_stream.broker.kafka.properties import accepted_by
+from chiron_stream.broker.kafka.properties import RECONNECT_BACKOFF_MAX_MS, accepted_by
 from chiron_stream.broker.records import Outgoing, Partition, Position
 from chiron_stream.errors import ChironError, Timeout
 
@@ -37,6 +37,7 @@ COMMON: Final[Mapping[str, Any]] = {
     "linger_ms": 0,
     "max_block_ms": int(timeouts.DELIVERY * 1000),
     "metrics_enabled": False,
+    "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
     "request_timeout_ms": int(timeouts.REQUEST * 1000),
 }
 """What every producer of this project is made with."""

@@ -14,6 +14,13 @@ from typing import Any, Final
 from chiron_stream.errors import ConfigurationRefused
 from chiron_stream.settings import SECRET_PROPERTIES
 
+RECONNECT_BACKOFF_MAX_MS: Final = 1000
+"""Kafka's ``reconnect.backoff.max.ms`` unless the user sets it, in milliseconds.
+
+kafka-python's default of 30 s is twice as long as a delivery may take: a broker that was away for
+five seconds would not be found again in time.
+"""
+
 DECIDED: Final = {
     "acks": "all",
     "allow.auto.create.topics": "false",

@@ -11,7 +11,7 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.failures import translated
-from chiron_stream.broker.kafka.properties import accepted_by
+from chiron_stream.broker.kafka.properties import RECONNECT_BACKOFF_MAX_MS, accepted_by
 from chiron_stream.broker.ranges import refuse_out_of_range, truncated
 from chiron_stream.broker.records import Isolation, Partition, Record, Watermarks
 
@@ -27,6 +27,7 @@ COMMON: Final[Mapping[str, Any]] = {
     "group_id": None,
     "max_partition_fetch_bytes": FETCH_BYTES,
     "metrics_enabled": False,
+    "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
     "request_timeout_ms": int(timeouts.REQUEST * 1000),
 }
 """What every consumer of this project is made with."""
