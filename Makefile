@@ -52,7 +52,10 @@ test: lint types ## set-up, lint, types, all tests but faults (under 15 minutes)
 	$(PYTEST) -n $(WORKERS) -m "not faults" --cov --cov-report=term:skip-covered
 
 faults: $(STAMP) ## kills, freezes and races on real Kafka (about 8 minutes)
-	$(PYTEST) -n $(WORKERS) -m faults
+	$(PYTEST) -n $(WORKERS) -m "faults and not soak"
+
+soak: $(STAMP) ## long searches for rare faults (about 3 minutes)
+	$(PYTEST) -m soak
 
 bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 5 minutes)
 	$(BIN)/python -m benchmarks

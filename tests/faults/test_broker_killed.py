@@ -21,6 +21,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
 SEEDS = 8
 
 
+# One node killed -9: Apache Kafka 4.3.1 can itself forget a marker (docs/decisions/0005), so that
+# this is a soak and no gate.
+
+
 def ride_out(writer: WriterProcess, count: int) -> bool:
     """Wait for ``count`` more acknowledged transactions or the writer's end; say which."""
     target = len(writer.acknowledged) + count
@@ -28,6 +32,7 @@ def ride_out(writer: WriterProcess, count: int) -> bool:
     return not writer.over
 
 
+@pytest.mark.soak
 def test_transactions_survive_a_broker_killed_in_mid_commit(
     own_kafka: LocalKafka, spawn: Spawn, record_property: Callable[[str, object], None]
 ) -> None:

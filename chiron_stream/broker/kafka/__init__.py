@@ -81,7 +81,13 @@ class KafkaBroker:
         """Return a transactional writer; see the seam."""
         self.connect()
         return KafkaWriter(
-            self._connection, self.endpoint, self._admit, transactional_id, successor, timeout
+            self._connection,
+            self.endpoint,
+            self._admit,
+            transactional_id,
+            successor,
+            timeout,
+            self._administration.stable,
         )
 
     def reader(

@@ -145,9 +145,13 @@ class KafkaAdministration:
         """Return how far a partition reaches now."""
         return Watermarks(
             low=self._offset(partition, OffsetSpec.EARLIEST, Isolation.READ_UNCOMMITTED),
-            stable=self._offset(partition, OffsetSpec.LATEST, Isolation.READ_COMMITTED),
+            stable=self.stable(partition),
             high=self._offset(partition, OffsetSpec.LATEST, Isolation.READ_UNCOMMITTED),
         )
+
+    def stable(self, partition: Partition) -> int:
+        """Return the last stable offset: readers of committed records see what is below it."""
+        return self._offset(partition, OffsetSpec.LATEST, Isolation.READ_COMMITTED)
 
     def _offset(self, partition: Partition, which: Any, isolation: Isolation) -> int:
         place = TopicPartition(*partition)

@@ -8,6 +8,7 @@ What kafka-python leaves to its caller (measured, and kept true by ``tests/fault
 * ``commit_transaction`` has no time-out: it runs under a watchdog.
 * Back to back, the broker answers CONCURRENT_TRANSACTIONS and the client waits its
   ``retry.backoff.ms``: 2 ms instead of 100.
+* A commit is answered before its markers are written: it counts when every partition shows it.
 * Fencing, an expired transaction and a broker's own error can all arrive as the same error: the
   caller's own log tells whether there is a successor.
 * After an error the library's own thread tries to bump its epoch, which can fence a successor:
@@ -35,7 +36,7 @@ from chiron_stream.broker.kafka.producing import (
     hand_over,
     producer_settings,
 )
-from chiron_stream.broker.records import Outgoing, Position
+from chiron_stream.broker.records import Outgoing, Partition, Position
 from chiron_stream.broker.writing import WriterState
 from chiron_stream.errors import ChironError, PolicyRefused, UsageRefused, WriterLost
 from chiron_stream.events import emit
@@ -52,6 +53,9 @@ error is final.
 
 RETRY_BACKOFF_MS: Final = 2
 """Kafka's ``retry.backoff.ms`` for transactions; the default of 100 sets the pace otherwise."""
+
+
+_CONFIRM_SECONDS: Final = 0.001
 
 
 class KafkaTransaction:
@@ -72,7 +76,7 @@ class KafkaTransaction:
     def commit(self) -> list[Position]:
         """Flush, check every future, commit; see the seam."""
         positions = self.flush()
-        self._writer.commit_transaction()
+        self._writer.commit_transaction(positions)
         return positions
 
 
@@ -87,7 +91,9 @@ class KafkaWriter:
         transactional_id: str,
         successor: Callable[[], bool],
         timeout: float,
+        stable: Callable[[Partition], int],
     ) -> None:
+        self._stable = stable
         self._connection = connection
         self._endpoint = endpoint
         self._admit = admit
@@ -151,9 +157,10 @@ class KafkaWriter:
         except ChironError as error:
             self._finish(error)
 
-    def commit_transaction(self) -> None:
+    def commit_transaction(self, positions: Sequence[Position]) -> None:
         """Commit under the watchdog; on any error the writer is finished."""
         self._state.check_open()
+        deadline = time.monotonic() + timeouts.COMMIT_WATCHDOG
         doing = f"committing a transaction of {self._id}"
         outcome: list[KafkaError | None] = []
 
@@ -178,7 +185,32 @@ class KafkaWriter:
             )
         if (error := outcome[0]) is not None:
             self._finish(translate(error, doing, self._endpoint))
+        self._confirm(positions, deadline)
         self._state.committed()
+
+    def _confirm(self, positions: Sequence[Position], deadline: float) -> None:
+        """Wait until every partition has the transaction's marker.
+
+        The broker answers a commit when it has decided it, and writes the markers afterwards. A
+        broker killed in between can forget a marker (seen with Apache Kafka 4.3.1, one node), and
+        the next transaction's end then decides over the records. So nothing is called committed
+        before readers can see it.
+        """
+        last: dict[Partition, int] = {}
+        for position in positions:
+            last[position.partition] = max(position.offset, last.get(position.partition, -1))
+        try:
+            for partition, offset in last.items():
+                while self._stable(partition) <= offset:
+                    if time.monotonic() > deadline:
+                        raise WriterLost(
+                            f"a committed transaction of {self._id} does not show in {partition}",
+                            code="COMMIT_UNCONFIRMED",
+                            expected=f"a marker within {timeouts.COMMIT_WATCHDOG:g} s",
+                        )
+                    time.sleep(_CONFIRM_SECONDS)
+        except ChironError as error:
+            self._finish(error)
 
     def _guarded(self, call: Callable[[], object], doing: str) -> None:
         try:
