@@ -111,8 +111,10 @@ class TopicState:
 
 def weigh(record: Outgoing) -> int:
     """Return the bytes of key, value and headers together."""
-    headers = sum(len(name.encode()) + len(content) for name, content in record.headers)
-    return len(record.value) + len(record.key or b"") + headers
+    size = len(record.value) + len(record.key or b"")
+    for name, content in record.headers:
+        size += len(name.encode()) + len(content)
+    return size
 
 
 def check_size(record: Outgoing, limit: int) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from chiron_stream import timeouts
-from chiron_stream.broker.kafka.failures import translated
+from chiron_stream.broker.kafka.failures import translate, translated
 from chiron_stream.broker.kafka.properties import RECONNECT_BACKOFF_MAX_MS, accepted_by
 from chiron_stream.broker.records import Outgoing, Partition, Position
 from chiron_stream.errors import ChironError, Timeout
@@ -66,41 +68,58 @@ class KafkaDelivery:
     def result(self, timeout: float | None = None) -> Position:
         """Wait for the acknowledgement; see :class:`~chiron_stream.broker.seam.Delivery`."""
         seconds = timeouts.DELIVERY + timeouts.REQUEST if timeout is None else timeout
-        with translated(f"producing to {self._partition}", self._endpoint):
+        try:
             answer = self._future.get(timeout=seconds)
+        except KafkaError as error:
+            raise translate(error, f"producing to {self._partition}", self._endpoint) from error
         return Position(self._partition, answer.offset)
 
 
 class Window:
-    """A count of bytes under way that blocks who would exceed it."""
+    """A bound on the bytes under way: whoever would exceed it waits for the oldest record.
+
+    Outcomes are only looked at when the window is full, so that a record costs one addition.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._used = 0
-        self._changed = threading.Condition()
+        self._under_way: deque[tuple[Any, int]] = deque()
+        self._lock = threading.Lock()
 
     def take(self, size: int, timeout: float) -> None:
         """Wait for room (an oversized record waits for an empty window) and take it.
 
         :raises Timeout: there was none within ``timeout`` seconds.
         """
-        with self._changed:
-            free = self._changed.wait_for(
-                lambda: self._used == 0 or self._used + size <= self._limit, timeout
-            )
-            if not free:
-                raise Timeout(
-                    "the broker does not keep up; the record was not sent",
-                    expected=f"fewer than {self._limit} unacknowledged bytes within {timeout:g} s",
-                    got=f"{self._used} bytes",
-                )
+        with self._lock:
+            if self._used + size > self._limit:
+                self._make_room(size, time.monotonic() + timeout)
             self._used += size
 
+    def _make_room(self, size: int, deadline: float) -> None:
+        while self._under_way and self._used + size > self._limit:
+            future, oldest = self._under_way[0]
+            if not future.is_done:
+                with suppress(KafkaError):  # what became of it is for its own delivery to say
+                    future.get(timeout=max(0.0, deadline - time.monotonic()))
+            if not future.is_done:
+                raise Timeout(
+                    "the broker does not keep up; the record was not sent",
+                    expected=f"fewer than {self._limit} unacknowledged bytes in time",
+                    got=f"{self._used} bytes",
+                )
+            self._under_way.popleft()
+            self._used -= oldest
+
+    def track(self, future: Any, size: int) -> None:
+        """Note what the room was taken for."""
+        self._under_way.append((future, size))
+
     def give_back(self, size: int) -> None:
-        """Return room that was taken."""
-        with self._changed:
+        """Return room that was taken for nothing."""
+        with self._lock:
             self._used -= size
-            self._changed.notify_all()
 
 
 class KafkaProducing:
@@ -129,11 +148,8 @@ class KafkaProducing:
         except ChironError:
             self._window.give_back(size)
             raise
-        future.add_both(self._give_back, size)
+        self._window.track(future, size)
         return KafkaDelivery(future, record.partition, self._endpoint)
-
-    def _give_back(self, size: int, _outcome: object) -> None:
-        self._window.give_back(size)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record handed over has an outcome."""
@@ -161,14 +177,17 @@ class KafkaProducing:
 
 def hand_over(producer: Any, record: Outgoing, endpoint: str) -> Any:
     """Give a record to kafka-python and return its future."""
-    with translated(f"producing to {record.partition}", endpoint):
+    topic, number = record.partition
+    try:
         return producer.send(
-            record.partition.topic,
+            topic,
             value=record.value,
             key=record.key,
             headers=list(record.headers),
-            partition=record.partition.number,
+            partition=number,
         )
+    except KafkaError as error:
+        raise translate(error, f"producing to {record.partition}", endpoint) from error
 
 
 def close_quietly(producer: Any, seconds: float) -> None:
