@@ -87,7 +87,8 @@ def unreachable(
     within = "" if seconds is None else f" within {seconds:g} s"
     return BrokerUnreachable(
         f"no Kafka broker answered at {endpoint}{within} while {doing}",
-        expected="a broker speaking Kafka 3.9 or later with this security.protocol",
+        expected="a broker speaking Kafka 3.9 or later with this security.protocol and these "
+        "credentials",
         got=got,
         hint="check bootstrap_servers with: chiron config; a local broker: chiron up --broker-only",
     )
