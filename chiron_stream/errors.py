@@ -6,13 +6,19 @@
     ├── UsageRefused            2   a flag, setting or argument that cannot mean anything
     │   └── ConfigurationRefused    the same, found in a configuration file or the environment
     ├── Timeout                 3   a deadline passed; the outcome may be unknown
+    │   └── AnswerTimeout           no answer to a query came in time
     ├── BrokerUnreachable       4   no broker answered at the named endpoint
     │   └── BrokerNotStarted        the local broker could not be started (port, disk, Java, Maven)
     ├── NotAuthorized           5   the broker refused the credentials or the operation
+    ├── EvidenceRefused         6   a worker's evidence does not satisfy the policy (all reasons)
     ├── TamperDetected          7   what the log shows cannot be an honest history
     │   ├── Withheld                records that were there are no longer shown
     │   └── RolledBack              the log ends before a position that was already reached
     ├── PolicyRefused           8   a limit of the catalogue or of the job
+    │   ├── JobRefused              a job file or policy that cannot be used, or not by this caller
+    │   ├── SchemaMismatch          rows that the job's schema refuses; nothing was sealed
+    │   ├── RecipeRefused           a recipe outside the closed graph or the policy's limits
+    │   └── BudgetExhausted         the identity's ceiling of answers is reached
     ├── Fenced                  9   a successor has taken over; this process must end
     ├── WriterLost              1   a transaction's outcome is unknown; restart and read the log
     ├── CatalogueRefused        1   a topic file that does not read, or a broker that differs
@@ -92,6 +98,12 @@ class Timeout(ChironError):
     default_code = "TIMEOUT"
 
 
+class AnswerTimeout(Timeout):
+    """No answer to a query came in time; it may still come."""
+
+    default_code = "ANSWER_TIMEOUT"
+
+
 class BrokerUnreachable(ChironError):
     """No broker answered at the named endpoint within the named time."""
 
@@ -110,6 +122,20 @@ class NotAuthorized(ChironError):
 
     exit_code = 5
     default_code = "NOT_AUTHORIZED"
+
+
+class EvidenceRefused(ChironError):
+    """A worker's evidence does not satisfy the policy.
+
+    :param reasons: every reason that was found, not only the first.
+    """
+
+    exit_code = 6
+    default_code = "EVIDENCE"
+
+    def __init__(self, message: str, reasons: tuple[str, ...], **parts: str) -> None:
+        super().__init__(message, got="; ".join(reasons), **parts)
+        self.reasons = reasons
 
 
 class TamperDetected(ChironError):
@@ -136,6 +162,30 @@ class PolicyRefused(ChironError):
 
     exit_code = 8
     default_code = "POLICY"
+
+
+class JobRefused(PolicyRefused):
+    """A job file or policy that cannot be used, or not by this caller."""
+
+    default_code = "JOB"
+
+
+class SchemaMismatch(PolicyRefused):
+    """Rows that the job's schema refuses. Names row and column; nothing was sealed."""
+
+    default_code = "SCHEMA"
+
+
+class RecipeRefused(PolicyRefused):
+    """A recipe outside the closed graph or the policy's limits."""
+
+    default_code = "RECIPE"
+
+
+class BudgetExhausted(PolicyRefused):
+    """The ceiling of answers of this identity is reached."""
+
+    default_code = "BUDGET"
 
 
 class Fenced(ChironError):
