@@ -6,6 +6,7 @@ with the session open and takes in every record, so that dropping, swapping or s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar, Final
@@ -13,7 +14,7 @@ from typing import Annotated, ClassVar, Final
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire import labels
 from chiron_stream.wire.crypto import gcm_open, gcm_seal, sha256
-from chiron_stream.wire.document import Digest, Document, Id, Limit, Name, union
+from chiron_stream.wire.document import Digest, Document, Id, Limit, union
 from chiron_stream.wire.objects import ObjectRef
 
 TOKEN_LIMIT: Final = 256
@@ -84,17 +85,8 @@ class RecipeManifest(Document):
     weights: ObjectRef
 
 
-@dataclass(frozen=True)
-class DataSetName(Document):
-    """A data set by owner and name."""
-
-    KIND: ClassVar[int] = 9
-    owner: Digest
-    name: Name
-
-
 Body = Announcement | Fin | RecipeManifest
-_read_body = union(Announcement, Fin, RecipeManifest)
+_read_body: Callable[[bytes], Body] = union(Announcement, Fin, RecipeManifest)
 
 
 def chain_start(session_open: bytes) -> bytes:

@@ -114,9 +114,7 @@ class XWingPrivateKey:
         expanded = hashlib.shake_256(seed).digest(96)
         mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
         x25519 = X25519PrivateKey.from_private_bytes(expanded[64:])
-        self.public = (
-            mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
-        )
+        self.public = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
         self._key = hpke.MLKEM768X25519PrivateKey(mlkem, x25519)
 
     def open(self, sealed: bytes, info: bytes) -> bytes:

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from enum import IntEnum
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 
 from chiron_stream.wire.canonical import EncodingRefused, decode, encode
@@ -107,7 +108,7 @@ D = typing.TypeVar("D", bound=Document)
 def to_map(document: Document) -> dict[int, Any]:
     """Return the map of a document, for a document that holds it."""
     table: dict[int, Any] = {KIND_KEY: document.KIND}
-    for number, (name, coder) in enumerate(_coders(type(document)), 1):
+    for number, (name, coder) in enumerate(_coders(type(document)), 1):  # type: ignore[arg-type]
         table[number] = coder.write(getattr(document, name), name)
     return table
 
@@ -117,7 +118,7 @@ def from_map(kind: type[D], table: object) -> D:
 
     :raises EncodingRefused: the map is not one of this kind.
     """
-    coders = _coders(kind)
+    coders = _coders(kind)  # type: ignore[arg-type]
     if not isinstance(table, dict) or table.get(KIND_KEY) != kind.KIND:
         raise _refused(kind.__name__, f"a document of kind {kind.KIND}", "another")
     if len(table) != len(coders) + 1 or any(n not in table for n in range(len(coders) + 1)):
@@ -192,7 +193,7 @@ def _one_of(arguments: tuple[Any, ...], bounds: tuple[Any, ...]) -> _Coder:
     some = [one for one in arguments if one is not type(None)]
     optional = len(some) < len(arguments)
     if len(some) == 1:
-        hint = Annotated[(some[0], *bounds)] if bounds else some[0]  # type: ignore[valid-type]
+        hint = Annotated[(some[0], *bounds)] if bounds else some[0]
         return _optional(_coder(hint))
     kinds = {one.KIND: one for one in some}
 
@@ -235,7 +236,7 @@ def _table(key: _Coder, content: _Coder) -> _Coder:
         for pair in value:
             _check(isinstance(pair, list) and len(pair) == 2, name, "pairs", "another")
         order = [encode({0: pair[0]}) for pair in value]
-        rising = all(a < b for a, b in zip(order, order[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(order))
         _check(rising, name, "keys in ascending order", "another order")
         return {key.read(one, name): content.read(inner, name) for one, inner in value}
 

@@ -52,7 +52,7 @@ class ChunkName(NamedTuple):
     """Which chunk a record claims to be."""
 
     object_id: bytes
-    index: int
+    place: int
     total: int
 
 

@@ -37,7 +37,6 @@ from chiron_stream.wire.crypto import (
 from chiron_stream.wire.document import (
     Digest,
     Document,
-    Id,
     Limit,
     Name,
     PublicKey,
@@ -97,9 +96,7 @@ class SessionOpen(Document):
     @property
     def signed(self) -> bytes:
         """The bytes that the signature is over."""
-        return sha256(
-            labels.SESSION_TRANSCRIPT, self.hello, self.enc, self.commitment, self.intent
-        )
+        return sha256(labels.SESSION_TRANSCRIPT, self.hello, self.enc, self.commitment, self.intent)
 
     @property
     def session(self) -> bytes:

@@ -1,0 +1,298 @@
+"""The one connection of a worker: what a core asks of its courier, and what comes back.
+
+Frames on a loopback TCP connection: length (4 bytes, big-endian), then a packed request or answer.
+The core asks, the courier answers, strictly in turn. A core believes no answer beyond what it can
+verify: everything that came from a log is sealed or tamper-evident, the clock is a hint, and an
+``Untaken`` is nothing but a reason to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from chiron_stream.errors import TamperDetected
+from chiron_stream.wire.document import Document, Limit, Name, Signed, union
+
+FRAME_LIMIT: Final = 15 * 1024 * 1024
+"""Bytes of a frame, at most."""
+
+ANSWER_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of record values in one answer, about; a long extent takes several reads."""
+
+Value = Annotated[bytes, Limit(1_000_000)]
+
+
+@dataclass(frozen=True)
+class Begin(Document):
+    """Ask for the job."""
+
+    KIND: ClassVar[int] = 400
+
+
+@dataclass(frozen=True)
+class Job(Document):
+    """The job file's text, the Unix time in seconds, and the courier's pinned thread count."""
+
+    KIND: ClassVar[int] = 401
+    text: Annotated[str, Limit(1_000_000)]
+    now: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Tail(Document):
+    """Follow a partition from ``offset`` on, by :class:`Poll`. Topics by catalogue name."""
+
+    KIND: ClassVar[int] = 402
+    topic: Name
+    partition: int
+    offset: int
+    committed: bool
+
+
+@dataclass(frozen=True)
+class Poll(Document):
+    """Return what the followed partitions have, waiting up to ``wait_ms`` for the first."""
+
+    KIND: ClassVar[int] = 403
+    limit: int
+    wait_ms: int
+
+
+@dataclass(frozen=True)
+class Line(Document):
+    """A record as the courier shows it."""
+
+    KIND: ClassVar[int] = 404
+    topic: Name
+    partition: int
+    offset: int
+    value: Value
+
+
+@dataclass(frozen=True)
+class Lines(Document):
+    """Records in order of offset within each partition; ``now`` in Unix milliseconds.
+
+    ``next`` is where a :class:`Read` goes on, equal to its end when all was read.
+    """
+
+    KIND: ClassVar[int] = 405
+    lines: tuple[Line, ...]
+    now: int
+    next: int
+
+
+@dataclass(frozen=True)
+class Read(Document):
+    """Return records of a partition from ``first`` up to, not including, ``end``."""
+
+    KIND: ClassVar[int] = 406
+    topic: Name
+    partition: int
+    first: int
+    end: int
+    committed: bool
+
+
+@dataclass(frozen=True)
+class Reach(Document):
+    """Ask how far a partition reaches."""
+
+    KIND: ClassVar[int] = 407
+    topic: Name
+    partition: int
+
+
+@dataclass(frozen=True)
+class Marks(Document):
+    """Low watermark, last stable offset and high watermark; number of partitions."""
+
+    KIND: ClassVar[int] = 408
+    low: int
+    stable: int
+    high: int
+    partitions: int
+
+
+@dataclass(frozen=True)
+class Send(Document):
+    """A record to append; ``key`` is an opaque id or empty; ``mark`` goes into a header."""
+
+    KIND: ClassVar[int] = 409
+    topic: Name
+    partition: int
+    value: Value
+    key: Annotated[bytes, Limit(64)]
+    mark: Annotated[bytes, Limit(64)]
+
+
+@dataclass(frozen=True)
+class Append(Document):
+    """Append outside transactions and wait for all acknowledgements."""
+
+    KIND: ClassVar[int] = 410
+    records: tuple[Send, ...]
+
+
+@dataclass(frozen=True)
+class StartWriter(Document):
+    """Become the one transactional writer: fence every earlier one."""
+
+    KIND: ClassVar[int] = 411
+
+
+@dataclass(frozen=True)
+class Commit(Document):
+    """Append in one transaction, all or nothing."""
+
+    KIND: ClassVar[int] = 412
+    records: tuple[Send, ...]
+
+
+@dataclass(frozen=True)
+class Positions(Document):
+    """The offsets of appended records, in order."""
+
+    KIND: ClassVar[int] = 413
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Relay(Document):
+    """Pass sealed bytes to the quoting service."""
+
+    KIND: ClassVar[int] = 414
+    request: Annotated[bytes, Limit(131_072)]
+
+
+@dataclass(frozen=True)
+class Relayed(Document):
+    """The quoting service's sealed answer."""
+
+    KIND: ClassVar[int] = 415
+    answer: Annotated[bytes, Limit(131_072)]
+
+
+@dataclass(frozen=True)
+class NewestSnapshot(Document):
+    """Ask where the newest snapshot's journal entry is: a hint, found by its mark."""
+
+    KIND: ClassVar[int] = 416
+
+
+@dataclass(frozen=True)
+class Hint(Document):
+    """An offset, or -1 for none."""
+
+    KIND: ClassVar[int] = 417
+    offset: Signed
+
+
+@dataclass(frozen=True)
+class Progress(Document):
+    """Counts for the courier's telemetry: rounds and states, never rows, rates or values."""
+
+    KIND: ClassVar[int] = 418
+    state: Name
+    epoch: int
+    round: int
+    version: int
+    release: int
+    accepted: int
+    trained: int
+    void: int
+    parked: int
+    workers: int
+    waiting_for: Name
+
+
+@dataclass(frozen=True)
+class Ended(Document):
+    """The core's last words: exit code, error code and sentence, for the courier to show."""
+
+    KIND: ClassVar[int] = 419
+    exit_code: int
+    code: Name
+    message: Annotated[str, Limit(2000)]
+
+
+@dataclass(frozen=True)
+class Taken(Document):
+    """A request without an answer of its own was done."""
+
+    KIND: ClassVar[int] = 420
+
+
+@dataclass(frozen=True)
+class Untaken(Document):
+    """A request failed; ``kind`` names the error's class, as in ``chiron_stream.errors``."""
+
+    KIND: ClassVar[int] = 421
+    kind: Name
+    code: Name
+    message: Annotated[str, Limit(2000)]
+
+
+Request = (
+    Begin
+    | Tail
+    | Poll
+    | Read
+    | Reach
+    | Append
+    | StartWriter
+    | Commit
+    | Relay
+    | NewestSnapshot
+    | Progress
+    | Ended
+)
+Answer = Job | Lines | Marks | Positions | Relayed | Hint | Taken | Untaken
+
+read_request: Callable[[bytes], Request] = union(
+    Begin,
+    Tail,
+    Poll,
+    Read,
+    Reach,
+    Append,
+    StartWriter,
+    Commit,
+    Relay,
+    NewestSnapshot,
+    Progress,
+    Ended,
+)
+read_answer: Callable[[bytes], Answer] = union(
+    Job, Lines, Marks, Positions, Relayed, Hint, Taken, Untaken
+)
+
+
+def frame(document: Document) -> bytes:
+    """Return a document behind its length.
+
+    :raises TamperDetected: it is larger than a frame may be.
+    """
+    packed = document.pack()
+    if len(packed) > FRAME_LIMIT:
+        raise TamperDetected(
+            "a frame is too large",
+            code="FRAME",
+            expected=f"at most {FRAME_LIMIT} bytes",
+            got=str(len(packed)),
+        )
+    return len(packed).to_bytes(4, "big") + packed
+
+
+def frame_length(prefix: bytes) -> int:
+    """Return the length that a frame's first four bytes say.
+
+    :raises TamperDetected: it is out of bounds.
+    """
+    length = int.from_bytes(prefix, "big")
+    if len(prefix) != 4 or not 0 < length <= FRAME_LIMIT:
+        raise TamperDetected("a frame of impossible length", code="FRAME", got=str(length))
+    return length

@@ -1,0 +1,205 @@
+"""Receipts: signed public checkpoints, and each round's plan sealed to the auditor.
+
+A checkpoint says which shards entered a version: a leaf for each, and their root under the
+coordinator's signature. Two checkpoints of one index or version that differ prove misbehaviour
+offline. The parameters appear only as a commitment keyed from K: a plain digest would let operator
+and provider test guessed rows against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from chiron_stream.errors import TamperDetected
+from chiron_stream.wire import labels
+from chiron_stream.wire.crypto import XWingPrivateKey, hpke_seal, sha256, verified
+from chiron_stream.wire.document import (
+    Digest,
+    Document,
+    Id,
+    Limit,
+    Name,
+    PublicKey,
+    Signature,
+    union,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint(Document):
+    """State of the job behind one round. Counts are of shards; ``rows`` are not shown.
+
+    ``root``: :func:`leaves_root` of the leaves; ``commitment``: HMAC-like value keyed from K over
+    the version's digest; ``previous``: hash of the checkpoint before (zeros: none).
+    """
+
+    KIND: ClassVar[int] = 84
+    job: Digest
+    policy_version: int
+    policy_head: Digest
+    epoch: int
+    index: int
+    journal_head: Digest
+    round: int
+    version: int
+    release: int
+    accepted: int
+    trained: int
+    void: int
+    parked: int
+    finished: bool
+    root: Digest
+    commitment: Digest
+    previous: Digest
+
+
+@dataclass(frozen=True)
+class CheckpointRecord(Document):
+    """A checkpoint's bytes, the leaves of its root, its signer's document hash and signature."""
+
+    KIND: ClassVar[int] = 85
+    checkpoint: Annotated[bytes, Limit(2048)]
+    leaves: tuple[Digest, ...]
+    signer: Digest
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class PlannedShard(Document):
+    """A shard as it was used: its identity and rows."""
+
+    KIND: ClassVar[int] = 86
+    owner: PublicKey
+    data_set: Name
+    number: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class PlannedSlot(Document):
+    """A slot as executed: shards in order, seed, first global step, rows, steps, the numerics."""
+
+    KIND: ClassVar[int] = 87
+    slot: int
+    seed: int
+    first_step: int
+    shards: tuple[PlannedShard, ...]
+    rows: int
+    steps: int
+    numerics: Name
+    result: Digest
+    parameters: Digest
+
+
+@dataclass(frozen=True)
+class Plan(Document):
+    """A round as executed, after VOID and PARKED; digests are plain (the auditor's only).
+
+    ``base`` and ``result`` are over the whole state, ``parameters`` over parameters and buffers.
+    """
+
+    KIND: ClassVar[int] = 88
+    round: int
+    version: int
+    base: Digest
+    result: Digest
+    parameters: Digest
+    slots: tuple[PlannedSlot, ...]
+
+
+@dataclass(frozen=True)
+class PlanRecord(Document):
+    """A plan, sealed to one auditor's X-Wing key."""
+
+    KIND: ClassVar[int] = 89
+    round: int
+    auditor: PublicKey
+    sealed: Annotated[bytes, Limit(900_000)]
+
+
+read_record = union(CheckpointRecord, PlanRecord)
+
+
+def shard_leaf(session: bytes, number: int, digest: bytes) -> bytes:
+    """Return the leaf of a shard; its owner knows all three, the operator learns nothing new."""
+    return sha256(labels.SHARD_LEAF, session, number.to_bytes(8, "big"), digest)
+
+
+def leaves_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root over leaves in order."""
+    return sha256(labels.SHARD_NODE, *leaves)
+
+
+def checkpoint_hash(packed: bytes) -> bytes:
+    """Return the hash that the next checkpoint, evidence and answers name."""
+    return sha256(labels.CHECKPOINT, packed)
+
+
+def sign_checkpoint(
+    checkpoint: Checkpoint,
+    leaves: Sequence[bytes],
+    signer: bytes,
+    sign: Callable[[bytes, bytes], bytes],
+) -> bytes:
+    """Return the record of a checkpoint.
+
+    :param signer: hash of the coordinator's attested key document.
+    """
+    packed = checkpoint.pack()
+    message = sha256(labels.SIGN_CHECKPOINT, packed, signer)
+    signature = sign(labels.SIGN_CHECKPOINT, message)
+    return CheckpointRecord(packed, tuple(leaves), signer, signature).pack()
+
+
+def read_checkpoint(record: CheckpointRecord, signing_key: bytes) -> Checkpoint:
+    """Return a checkpoint signed by an appraised coordinator's boot key.
+
+    :raises TamperDetected: the signature or the root is wrong.
+    """
+    message = sha256(labels.SIGN_CHECKPOINT, record.checkpoint, record.signer)
+    if not verified(signing_key, labels.SIGN_CHECKPOINT, message, record.signature):
+        raise TamperDetected("a checkpoint with a bad signature", code="SIGNATURE")
+    checkpoint = Checkpoint.unpack(record.checkpoint)
+    if checkpoint.root != leaves_root(record.leaves):
+        raise TamperDetected("a checkpoint's leaves are not its root's", code="RECEIPT_ROOT")
+    return checkpoint
+
+
+def seal_plan(auditor: bytes, auditor_key: bytes, job: bytes, plan: Plan) -> bytes:
+    """Return the record of a plan for one auditor."""
+    info = labels.INFO_PLAN + sha256(labels.INFO_PLAN, job, plan.round.to_bytes(8, "big"))
+    return PlanRecord(plan.round, auditor, hpke_seal(auditor_key, plan.pack(), info)).pack()
+
+
+def open_plan(record: PlanRecord, job: bytes, key: XWingPrivateKey) -> Plan:
+    """Return a plan, with the auditor's key.
+
+    :raises TamperDetected: it is for another auditor, job or round.
+    """
+    info = labels.INFO_PLAN + sha256(labels.INFO_PLAN, job, record.round.to_bytes(8, "big"))
+    return Plan.unpack(key.open(record.sealed, info))
+
+
+@dataclass(frozen=True)
+class VersionHead(Document):
+    """On ``versions``: a committed version, sealed under a key from K."""
+
+    KIND: ClassVar[int] = 90
+    version: int
+    release: int
+    sealed: Annotated[bytes, Limit(4096)]
+
+
+@dataclass(frozen=True)
+class Rejected(Document):
+    """On ``rejected``: a record that could not be taken, for a reason visible without a key."""
+
+    KIND: ClassVar[int] = 91
+    topic: Name
+    partition: int
+    offset: int
+    code: Name
+    digest: Digest
+    by: Id
