@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final
 
-from chiron_stream.attestation.evidence import SGX, SIMULATED, EvidencePolicy
+from chiron_stream.attestation.evidence import ROLES, SIMULATED, EvidencePolicy, policy_defects
 from chiron_stream.errors import JobRefused
 from chiron_stream.job.disclosure import Disclosure, Form
 from chiron_stream.job.fields import packed_bytes
 from chiron_stream.job.refusal import expect, expect_between
-from chiron_stream.job.roster import SIGNERS, Member, Role, check_roster
+from chiron_stream.job.roster import SIGNERS, Member, Role, check_roster, is_hpke_key
 from chiron_stream.job.schedule import DataSet, Kind, Schedule
 from chiron_stream.job.schema import Schema
 from chiron_stream.wire import labels
@@ -153,16 +153,22 @@ class Policy(Document):
         expect_between(size, 1, MAX_POLICY_BYTES, "the size of the policy, in bytes,")
 
     def _check_evidence(self) -> None:
-        profile = self.evidence.profile
-        known = profile in (SIMULATED, SGX)
-        expect(known, "unknown profile of evidence", f"{SIMULATED} or {SGX}", repr(profile))
+        defects = policy_defects(self.evidence)
+        expect(
+            not defects, "no evidence can satisfy the policy", "usable terms", "; ".join(defects)
+        )
         if self.is_simulated:
             expect(self.allow_simulation, "evidence is simulated", "allow_simulation to say so")
+            key = self.evidence.service_key
+            usable = key is not None and is_hpke_key(key)
+            expect(usable, "the quoting service has no usable key", "an X-Wing public key")
         else:
             expect(not self.allow_simulation, "evidence is not simulated", "no allow_simulation")
-        roles = [one.role for one in self.evidence.measurements]
-        expect(len(roles) > 0, "no measurement is allowed", "at least one")
-        expect(len(set(roles)) == len(roles), "a role is measured twice", "one entry for each role")
+        roles = sorted(one.role for one in self.evidence.measurements)
+        every = ", ".join(sorted(ROLES))
+        expect(roles == sorted(ROLES), "roles are not measured once each", every, roles)
+        given = all(one.measurements for one in self.evidence.measurements)
+        expect(given, "a role has no measurement", "at least one")
 
     def _check_sizes(self) -> None:
         expect_between(len(self.shard_classes), 1, MAX_SHARD_CLASSES, "the number of shard classes")

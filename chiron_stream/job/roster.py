@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, ClassVar, Final
+from typing import ClassVar, Final
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from chiron_stream.attestation.evidence import XWingPublicKey
 from chiron_stream.job.refusal import expect, expect_between, expect_name
 from chiron_stream.wire.crypto import XWING_PUBLIC, is_weak
-from chiron_stream.wire.document import Document, Limit, Name, PublicKey
+from chiron_stream.wire.document import Document, Name, PublicKey
 
 MAX_MEMBERS: Final = 1000
 _MLKEM_PUBLIC: Final = XWING_PUBLIC - 32
 _PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(31) + b"\x40")
-
-HpkeKey = Annotated[bytes, Limit(XWING_PUBLIC)]
-"""An X-Wing public key: ML-KEM-768's 1184 bytes, then X25519's 32."""
 
 
 class Role(IntEnum):
@@ -43,7 +41,7 @@ class Member(Document):
     role: Role
     name: Name
     identity: PublicKey
-    hpke_key: HpkeKey | None = None
+    hpke_key: XWingPublicKey | None = None
 
     def check(self) -> None:
         """Raise :class:`JobRefused` unless name and keys can be used; auditors need both keys."""
