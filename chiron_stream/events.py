@@ -27,6 +27,16 @@ EVENTS: Final[dict[str, tuple[int, dict[str, type]]]] = {
     "broker.started": (logging.INFO, {"bootstrap_servers": str, "pid": int, "seconds": float}),
     "broker.stopped": (logging.INFO, {"bootstrap_servers": str}),
     "topic.changed": (logging.INFO, {"topic": str, "what": str}),
+    "service.ended": (logging.WARNING, {"service": str, "exit_code": int, "restart": bool}),
+    "service.started": (logging.INFO, {"service": str, "pid": int}),
+    "worker.progress": (
+        logging.INFO,
+        {
+            **dict.fromkeys(("role", "state", "waiting_for"), str),
+            **dict.fromkeys(("epoch", "round", "version", "release", "workers"), int),
+            **dict.fromkeys(("accepted", "trained", "void", "parked"), int),
+        },
+    ),
     "writer.finished": (logging.ERROR, {"transactional_id": str, "code": str}),
     "writer.started": (logging.INFO, {"transactional_id": str, "seconds": float}),
 }

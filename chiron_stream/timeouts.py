@@ -31,3 +31,15 @@ BROKER_START: Final = 60.0
 
 BROKER_STOP: Final = 15.0
 """A local broker's orderly stop; then it is killed."""
+
+COORDINATOR: Final = 30.0
+"""Until a job's coordinator shows on ``authority``."""
+
+SESSION: Final = 30.0
+"""Opening a session, until it is admitted."""
+
+IMPORT: Final = 120.0
+"""Publishing a recipe, until the coordinator has checked it."""
+
+ANSWER: Final = 30.0
+"""A client's query, until its answer; halfway the same bytes are sent again."""

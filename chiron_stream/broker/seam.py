@@ -189,9 +189,17 @@ class Broker(Closing, Protocol):
         ...
 
     def reader(
-        self, start: Mapping[Partition, int], *, isolation: Isolation = Isolation.READ_COMMITTED
+        self,
+        start: Mapping[Partition, int],
+        *,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+        wait: float = ...,
     ) -> Reader:
-        """Return a reader of these partitions, each from the named offset on."""
+        """Return a reader of these partitions, each from the named offset on.
+
+        :param wait: seconds that the broker may hold an answer back for records to come; short
+            for readers that seek to what is there, or a seek waits for the answer before it.
+        """
         ...
 
     def watermarks(self, partition: Partition) -> Watermarks:

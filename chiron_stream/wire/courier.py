@@ -177,6 +177,23 @@ class Relayed(Document):
 
 
 @dataclass(frozen=True)
+class Collateral(Document):
+    """Ask for what a hardware quote is verified with."""
+
+    KIND: ClassVar[int] = 422
+    quote: Annotated[bytes, Limit(16_384)]
+
+
+@dataclass(frozen=True)
+class Collected(Document):
+    """Collateral (JSON) and root certificate (DER); whoever appraises verifies them."""
+
+    KIND: ClassVar[int] = 423
+    collateral: Annotated[bytes, Limit(65_536)]
+    root: Annotated[bytes, Limit(4096)]
+
+
+@dataclass(frozen=True)
 class NewestSnapshot(Document):
     """Ask where the newest snapshot's journal entry is: a hint, found by its mark."""
 
@@ -246,11 +263,12 @@ Request = (
     | StartWriter
     | Commit
     | Relay
+    | Collateral
     | NewestSnapshot
     | Progress
     | Ended
 )
-Answer = Job | Lines | Marks | Positions | Relayed | Hint | Taken | Untaken
+Answer = Job | Lines | Marks | Positions | Relayed | Collected | Hint | Taken | Untaken
 
 read_request: Callable[[bytes], Request] = union(
     Begin,
@@ -262,12 +280,13 @@ read_request: Callable[[bytes], Request] = union(
     StartWriter,
     Commit,
     Relay,
+    Collateral,
     NewestSnapshot,
     Progress,
     Ended,
 )
 read_answer: Callable[[bytes], Answer] = union(
-    Job, Lines, Marks, Positions, Relayed, Hint, Taken, Untaken
+    Job, Lines, Marks, Positions, Relayed, Collected, Hint, Taken, Untaken
 )
 
 

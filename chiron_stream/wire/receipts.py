@@ -119,7 +119,7 @@ class PlanRecord(Document):
     sealed: Annotated[bytes, Limit(900_000)]
 
 
-read_record = union(CheckpointRecord, PlanRecord)
+read_record: Callable[[bytes], CheckpointRecord | PlanRecord] = union(CheckpointRecord, PlanRecord)
 
 
 def shard_leaf(session: bytes, number: int, digest: bytes) -> bytes:

@@ -158,7 +158,7 @@ _read: Callable[[bytes], Reply] = union(
     ImportRefused,
     Superseded,
 )
-read_record = union(ReplyRecord, SessionRefused)
+read_record: Callable[[bytes], ReplyRecord | SessionRefused] = union(ReplyRecord, SessionRefused)
 
 
 def seal_reply(key: bytes, session: bytes, number: int, body: Reply) -> bytes:

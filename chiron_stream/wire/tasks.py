@@ -110,7 +110,7 @@ class TaskRecord(Document):
 
 Task = SlotTask | Serve
 _read_task: Callable[[bytes], Task] = union(SlotTask, Serve)
-read_record = union(Welcome, TaskRecord)
+read_record: Callable[[bytes], Welcome | TaskRecord] = union(Welcome, TaskRecord)
 Sign = Callable[[bytes, bytes], bytes]
 
 

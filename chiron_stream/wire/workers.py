@@ -116,7 +116,7 @@ class Heartbeat(Document):
 
 Report = SlotResult | GrantRequest
 _read_report: Callable[[bytes], Report] = union(SlotResult, GrantRequest)
-read_record = union(Join, ReportRecord)
+read_record: Callable[[bytes], Join | ReportRecord] = union(Join, ReportRecord)
 
 
 @dataclass(frozen=True)

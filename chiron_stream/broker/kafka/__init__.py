@@ -15,7 +15,7 @@ from chiron_stream import timeouts
 from chiron_stream.broker.kafka.administration import KafkaAdministration
 from chiron_stream.broker.kafka.producing import KafkaProducing
 from chiron_stream.broker.kafka.properties import translate
-from chiron_stream.broker.kafka.reading import KafkaReading
+from chiron_stream.broker.kafka.reading import FETCH_WAIT, KafkaReading
 from chiron_stream.broker.kafka.transactions import KafkaWriter
 from chiron_stream.broker.records import (
     VALUE_LIMIT,
@@ -91,12 +91,18 @@ class KafkaBroker:
         )
 
     def reader(
-        self, start: Mapping[Partition, int], *, isolation: Isolation = Isolation.READ_COMMITTED
+        self,
+        start: Mapping[Partition, int],
+        *,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+        wait: float = FETCH_WAIT,
     ) -> KafkaReading:
         """Return a reader of these partitions, each from the named offset on."""
         for partition in start:
             self._check_exists(partition)
-        return KafkaReading(self._connection, self.endpoint, start, isolation, self.watermarks)
+        return KafkaReading(
+            self._connection, self.endpoint, start, isolation, self.watermarks, wait
+        )
 
     def _admit(self, record: Outgoing) -> int:
         """Return the bytes of a record, or refuse it before anything is sent."""

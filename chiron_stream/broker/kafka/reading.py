@@ -18,12 +18,14 @@ from chiron_stream.broker.records import Isolation, Partition, Record, Watermark
 FETCH_BYTES: Final = 4 * 1024 * 1024
 """Kafka's ``max.partition.fetch.bytes``: a few of the largest records in one answer."""
 
+FETCH_WAIT: Final = 0.25
+"""Kafka's ``fetch.max.wait.ms``, in seconds."""
+
 COMMON: Final[Mapping[str, Any]] = {
     "allow_auto_create_topics": False,
     "auto_offset_reset": "none",
     "bootstrap_timeout_ms": int(timeouts.CONNECT * 1000),
     "enable_auto_commit": False,
-    "fetch_max_wait_ms": 250,
     "group_id": None,
     "max_partition_fetch_bytes": FETCH_BYTES,
     "metrics_enabled": False,
@@ -43,13 +45,17 @@ class KafkaReading:
         start: Mapping[Partition, int],
         isolation: Isolation,
         watermarks: Callable[[Partition], Watermarks],
+        wait: float = FETCH_WAIT,
     ) -> None:
         self._endpoint = endpoint
         self._watermarks = watermarks
         self._names = {TopicPartition(*partition): partition for partition in start}
         with translated("starting a reader", endpoint):
             self._consumer = KafkaConsumer(
-                **COMMON, **accepted_by(KafkaConsumer, connection), isolation_level=isolation.value
+                **COMMON,
+                **accepted_by(KafkaConsumer, connection),
+                isolation_level=isolation.value,
+                fetch_max_wait_ms=int(wait * 1000),
             )
             self._consumer.assign(list(self._names))
         for partition, offset in start.items():

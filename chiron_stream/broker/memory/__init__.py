@@ -63,7 +63,11 @@ class MemoryBroker:
         return MemoryWriter(self.cluster, self._limit_of, transactional_id, successor, timeout)
 
     def reader(
-        self, start: Mapping[Partition, int], *, isolation: Isolation = Isolation.READ_COMMITTED
+        self,
+        start: Mapping[Partition, int],
+        *,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+        wait: float = 0.0,  # noqa: ARG002  (nothing here holds an answer back)
     ) -> MemoryReading:
         """Return a reader of these partitions, each from the named offset on."""
         return MemoryReading(self.cluster, start, isolation)

@@ -1,0 +1,298 @@
+"""One publication: shards on their way from sent to accepted to trained."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from chiron_stream.broker.records import Outgoing
+from chiron_stream.broker.seam import Delivery
+from chiron_stream.clients.receipts import Receipt, read_receipts
+from chiron_stream.errors import Fenced, PolicyRefused, TamperDetected, Timeout
+from chiron_stream.job.columns import pack_columns
+from chiron_stream.job.fields import packed_bytes
+from chiron_stream.job.policy import Policy
+from chiron_stream.job.rows import Prepared
+from chiron_stream.wire.control import (
+    FIRST_COUNTER,
+    Announcement,
+    Body,
+    Fin,
+    Use,
+    chain_next,
+    chain_start,
+    seal_control,
+)
+from chiron_stream.wire.replies import (
+    Acknowledged,
+    Parked,
+    Refusal,
+    Reply,
+    ShardParked,
+    ShardTrained,
+    ShardVoid,
+    Superseded,
+)
+from chiron_stream.wire.shards import ShardName, capacity, seal_shard, shard_digest
+
+if TYPE_CHECKING:
+    from chiron_stream.clients.party import OpenSession, Party
+
+State = Literal["sent", "accepted", "trained"]
+
+UNDER_WAY: Final = 16
+"""Shards sent and not yet announced, at most."""
+
+_TOKEN_BYTES: Final = 8
+"""A resume token of this publisher: the first row that is not in the shard, big-endian."""
+
+
+class SupersededPublisher(Fenced):
+    """Another session claimed the data set; this publisher never opens another by itself."""
+
+    default_code = "SUPERSEDED"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A shard as this publication sent it."""
+
+    number: int
+    start: int
+    stop: int
+    digest: bytes
+    counter: int
+
+
+def rows_that_fit(policy: Policy) -> int:
+    """Return how many rows fill the policy's largest shard class."""
+    room = max(capacity(one) for one in policy.shard_classes)
+    fields = policy.schema.fields("train")
+    one, two = packed_bytes(fields, 1), packed_bytes(fields, 2)
+    return max(1, (room - one) // (two - one) + 1)
+
+
+class Publication:
+    """What became of one call of ``publish``.
+
+    ``resumed_at`` is the first row that this publication sent: what lies before was accepted
+    earlier. ``voided`` tells, by shard number, why the workers left a shard out.
+    """
+
+    def __init__(
+        self,
+        party: Party,
+        session: OpenSession,
+        dataset: str,
+        prepared: Prepared,
+        rows_per_shard: int,
+        *,
+        evaluate: bool,
+    ) -> None:
+        self._party = party
+        self._session = session
+        self._data_set = dataset
+        self._prepared = prepared
+        self._size = rows_per_shard
+        self._use = Use.EVALUATE if evaluate else Use.TRAIN
+        self._counter = FIRST_COUNTER
+        self._chain = chain_start(session.record)
+        self._acknowledged = FIRST_COUNTER
+        self._refusals: list[Refusal] = []
+        self._pending: deque[tuple[list[Delivery], int, Sent, Announcement]] = deque()
+        self._fin_expected = False
+        self.sent: dict[int, Sent] = {}
+        self.trained: dict[int, ShardTrained] = {}
+        self.voided: dict[int, str] = {}
+        self.resumed_at = _row_of(session.accept.token)
+        self.dropped = prepared.dropped
+
+    def send(self, *, fin: bool, progress: Callable[[int, int], None]) -> None:
+        """Send everything that the coordinator has not accepted yet, and announce it."""
+        rows = self._prepared.rows
+        if self.resumed_at > rows:
+            raise PolicyRefused(
+                "the data set goes on behind these rows",
+                code="OTHER_DATA",
+                expected=f"the same rows as before, at least {self.resumed_at}",
+                got=f"{rows} rows",
+                hint="publish other rows under another data set name",
+            )
+        self._check_fin(rows)
+        for parked in self._session.accept.parked:
+            self._send_shard(parked.number, _row_of(parked.before), _row_of(parked.token))
+        number = self._session.accept.next_number
+        for start in range(self.resumed_at, rows, self._size):
+            stop = min(start + self._size, rows)
+            self._send_shard(number, start, stop)
+            progress(stop, rows)
+            number += 1
+        self._announce_all(0)
+        if fin and not self._session.accept.fin:
+            self._control(Fin(number))
+        self._party.producer.flush()
+
+    def _check_fin(self, rows: int) -> None:
+        if self._session.accept.fin and self.resumed_at < rows:
+            raise PolicyRefused(
+                "the data set is whole; nothing was sent",
+                code="AFTER_FIN",
+                expected=f"the {self.resumed_at} rows that were published",
+                got=f"{rows} rows",
+            )
+
+    def _send_shard(self, number: int, start: int, stop: int) -> None:
+        records = self._sealed(number, start, stop)
+        partition = number % self._party.partitions("shards")
+        place = self._party.partition("shards", partition)
+        session = self._session.keys.session
+        deliveries = [
+            self._party.producer.send(Outgoing(place, record, session)) for record in records
+        ]
+        announcement = Announcement(
+            number=number,
+            rows=stop - start,
+            use=self._use,
+            records=len(records),
+            digest=shard_digest(records),
+            partition=partition,
+            first=0,
+            token=stop.to_bytes(_TOKEN_BYTES, "big"),
+        )
+        sent = Sent(number, start, stop, announcement.digest, 0)
+        self._pending.append((deliveries, partition, sent, announcement))
+        self._announce_all(UNDER_WAY)
+
+    def _sealed(self, number: int, start: int, stop: int) -> list[bytes]:
+        """Return a shard's records: the same rows give the same bytes, under the shard's key."""
+        policy, keys = self._party.job.policy, self._session.keys
+        part = {name: array[start:stop] for name, array in self._prepared.columns.items()}
+        content = pack_columns(policy.schema, part, stop - start)
+        name = ShardName(keys.session, keys.data_set(self._data_set), number)
+        key = keys.shard(self._data_set, number)
+        return seal_shard(key, name, content, policy.shard_classes)
+
+    def _announce_all(self, most: int) -> None:
+        """Announce, in order, until at most so many shards are sent and not announced."""
+        while len(self._pending) > most:
+            deliveries, _partition, sent, announcement = self._pending.popleft()
+            first = min(delivery.result().offset for delivery in deliveries)
+            counter = self._counter
+            self._control(_with_first(announcement, first))
+            self.sent[sent.number] = Sent(sent.number, sent.start, sent.stop, sent.digest, counter)
+
+    def _control(self, body: Body) -> None:
+        keys = self._session.keys
+        record = seal_control(keys.control, keys.session, self._counter, self._chain, body)
+        self._chain = chain_next(self._chain, record)
+        self._counter += 1
+        self._party.producer.send(Outgoing(self._party.partition("control"), record, keys.session))
+
+    @property
+    def state(self) -> State:
+        """How far all shards of this publication are."""
+        if all(n in self.trained or n in self.voided for n in self.sent) and self._accepted:
+            return "trained"
+        return "accepted" if self._accepted else "sent"
+
+    @property
+    def _accepted(self) -> bool:
+        return self._acknowledged >= self._counter
+
+    def wait(self, state: State = "accepted", timeout: float = 60.0) -> None:
+        """Wait until every shard is accepted, or trained (a VOID shard counts as done).
+
+        :raises Timeout: not in ``timeout`` seconds; call again to wait on.
+        :raises PolicyRefused: the coordinator refused a shard; the code says why.
+        :raises SupersededPublisher: another publisher claimed the data set.
+        """
+        deadline = time.monotonic() + timeout
+        order = ("sent", "accepted", "trained")
+        while order.index(self.state) < order.index(state):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Timeout(
+                    f"the publication of {self._data_set} is not {state} yet",
+                    expected=f"{state} within {timeout:g} s",
+                    got=f"{self.state}: {len(self.trained)} of {len(self.sent)} shards trained",
+                    hint="chiron status shows what the job waits for",
+                )
+            for reply in self._session.replies.poll(min(left, 0.5)):
+                self._take(reply)
+            self._raise_refusals()
+
+    def _take(self, reply: Reply) -> None:
+        if isinstance(reply, Acknowledged):
+            self._acknowledged = max(self._acknowledged, reply.next_counter)
+            self._refusals += reply.refusals
+        elif isinstance(reply, ShardTrained):
+            self.trained[reply.number] = reply
+        elif isinstance(reply, ShardVoid):
+            self.voided[reply.number] = reply.reason
+        elif isinstance(reply, ShardParked):
+            self._again(reply.shard)
+        elif isinstance(reply, Superseded):
+            raise SupersededPublisher(
+                f"another publisher claimed the data set {self._data_set}",
+                hint="only one publisher of a data set may run",
+            )
+
+    def _again(self, parked: Parked) -> None:
+        """Send a parked shard again, byte for byte, and announce it again."""
+        self._send_shard(parked.number, _row_of(parked.before), _row_of(parked.token))
+        self._announce_all(0)
+
+    def _raise_refusals(self) -> None:
+        if self._refusals:
+            first = self._refusals[0]
+            raise PolicyRefused(f"the coordinator refused: {first.reason}", code=first.code)
+
+    def receipts(self) -> list[Receipt]:
+        """Return a verified receipt for each shard of this publication that entered a version.
+
+        :raises TamperDetected: checkpoints contradict each other or what the replies said.
+        """
+        wanted = {
+            number: (self._session.keys.session, number, sent.digest)
+            for number, sent in self.sent.items()
+        }
+        found = read_receipts(self._party, wanted)
+        for receipt in found:
+            told = self.trained.get(receipt.shard)
+            if told is not None and told.checkpoint not in receipt.checkpoints:
+                raise TamperDetected(
+                    f"shard {receipt.shard} has another receipt than its owner was told",
+                    code="RECEIPT",
+                )
+        return found
+
+    def close(self) -> None:
+        """Stop listening; what was sent goes on."""
+        self._session.replies.close()
+
+
+def _with_first(one: Announcement, first: int) -> Announcement:
+    return Announcement(
+        one.number, one.rows, one.use, one.records, one.digest, one.partition, first, one.token
+    )
+
+
+def _row_of(token: bytes) -> int:
+    if not token:
+        return 0
+    if len(token) != _TOKEN_BYTES:
+        raise PolicyRefused(
+            "the data set was published by another kind of publisher",
+            code="TOKEN",
+            expected="a resume token of rows",
+            got=f"{len(token)} bytes",
+        )
+    return int.from_bytes(token, "big")
+
+
+def total_rows(shards: Sequence[Sent]) -> int:
+    """Return the rows of some shards."""
+    return sum(one.stop - one.start for one in shards)

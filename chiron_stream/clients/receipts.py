@@ -1,0 +1,111 @@
+"""Receipts: signed checkpoints that name a shard, verified before anybody sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
+from chiron_stream.broker.extents import read_until
+from chiron_stream.errors import TamperDetected
+from chiron_stream.wire.receipts import (
+    Checkpoint,
+    CheckpointRecord,
+    PlanRecord,
+    checkpoint_hash,
+    read_checkpoint,
+    read_record,
+    shard_leaf,
+)
+
+if TYPE_CHECKING:
+    from chiron_stream.clients.party import Party
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A shard entered ``version`` in ``round``, as a coordinator signed.
+
+    ``checkpoints`` holds the hash of every checkpoint that names the shard, one for each pass.
+    """
+
+    shard: int
+    round: int
+    version: int
+    epoch: int
+    checkpoints: tuple[bytes, ...]
+    simulated: bool
+    freshness: str = "local"
+
+
+def receipt_records(party: Party) -> Iterator[CheckpointRecord | PlanRecord]:
+    """Yield what stands on ``receipts`` now; nothing of it is verified."""
+    place = party.partition("receipts")
+    marks = party.broker.watermarks(place)
+    if marks.stable == marks.low:
+        return
+    with party.broker.reader({place: marks.low}, wait=0.01) as reader:
+        for record in read_until(reader, place, marks.stable):
+            yield read_record(record.value)
+
+
+def checkpoints(party: Party) -> list[tuple[Checkpoint, CheckpointRecord]]:
+    """Return every checkpoint of the job, verified, in order.
+
+    :raises TamperDetected: a signature, the chain of hashes, or two that contradict each other.
+    :raises EvidenceRefused: a signer's evidence.
+    """
+    signers = _signers(party)
+    found: list[tuple[Checkpoint, CheckpointRecord]] = []
+    previous = bytes(32)
+    for record in receipt_records(party):
+        if not isinstance(record, CheckpointRecord):
+            continue
+        if record.signer not in signers:
+            raise TamperDetected("a checkpoint of a signer without evidence", code="SIGNER")
+        checkpoint = read_checkpoint(record, signers[record.signer].signing_key)
+        if checkpoint.previous != previous:
+            raise TamperDetected(
+                f"the checkpoint of round {checkpoint.round} does not follow the one before",
+                code="CHECKPOINT_CHAIN",
+            )
+        previous = checkpoint_hash(record.checkpoint)
+        found.append((checkpoint, record))
+    return found
+
+
+def _signers(party: Party) -> dict[bytes, AttestedKeyDocument]:
+    """Return every epoch's coordinator, appraised at a time when its keys were good."""
+    now = int(time.time())
+    found = {}
+    for activation in party.activations():
+        claimed = AttestedKeyDocument.unpack(activation.akd)
+        appraised = party.appraised(activation, min(now, claimed.not_after - 1))
+        found[akd_hash(activation.akd)] = appraised.document
+    return found
+
+
+def read_receipts(party: Party, wanted: Mapping[int, tuple[bytes, int, bytes]]) -> list[Receipt]:
+    """Return receipts for shards given by number as (session, number, digest)."""
+    leaves = {shard_leaf(*one): number for number, one in wanted.items()}
+    first: dict[int, Checkpoint] = {}
+    hashes: dict[int, list[bytes]] = {}
+    for checkpoint, record in checkpoints(party):
+        for leaf in record.leaves:
+            number = leaves.get(leaf)
+            if number is not None:
+                first.setdefault(number, checkpoint)
+                hashes.setdefault(number, []).append(checkpoint_hash(record.checkpoint))
+    return [
+        Receipt(
+            shard=number,
+            round=one.round,
+            version=one.version,
+            epoch=one.epoch,
+            checkpoints=tuple(hashes[number]),
+            simulated=party.job.policy.is_simulated,
+        )
+        for number, one in sorted(first.items())
+    ]

@@ -1,0 +1,70 @@
+"""A session's replies, in order: a gap is a withheld record, an earlier number a replay."""
+
+from __future__ import annotations
+
+from chiron_stream.broker.records import Partition
+from chiron_stream.broker.seam import Broker
+from chiron_stream.errors import JobRefused, Withheld
+from chiron_stream.wire.canonical import EncodingRefused
+from chiron_stream.wire.replies import (
+    Reply,
+    SessionRefused,
+    open_reply,
+    read_record,
+)
+from chiron_stream.wire.session import SessionKeys
+
+
+class SessionClosed(JobRefused):
+    """The coordinator does not admit the session, as far as the log says; see the code."""
+
+
+class Replies:
+    """Reads what the coordinator answers to one session.
+
+    :param start: offset of ``replies`` when the session was opened.
+    """
+
+    def __init__(self, broker: Broker, place: Partition, keys: SessionKeys, start: int) -> None:
+        self._keys = keys
+        self._reader = broker.reader({place: start})
+        self._next = 0
+
+    def poll(self, timeout: float) -> list[Reply]:
+        """Return the next replies, waiting up to ``timeout`` seconds for records.
+
+        :raises SessionClosed: the session is not admitted.
+        :raises Withheld: a reply is missing.
+        """
+        found = []
+        for record in self._reader.poll(timeout):
+            if record.key == self._keys.session:
+                reply = self._read(record.value)
+                if reply is not None:
+                    found.append(reply)
+        return found
+
+    def _read(self, value: bytes) -> Reply | None:
+        try:
+            record = read_record(value)
+        except EncodingRefused:
+            return None  # anybody may write such bytes; they say nothing
+        if isinstance(record, SessionRefused):
+            if record.session != self._keys.session or self._next:
+                return None
+            raise SessionClosed("the session is not admitted", code=record.code)
+        if record.session != self._keys.session or record.number < self._next:
+            return None
+        body = open_reply(self._keys.replies, record)
+        if record.number > self._next:
+            raise Withheld(
+                "a reply of the coordinator is missing",
+                expected=f"number {self._next}",
+                got=f"number {record.number}",
+            )
+        self._next += 1
+        return body
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._reader.close()

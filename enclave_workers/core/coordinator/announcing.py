@@ -1,0 +1,169 @@
+"""Control records of admitted sessions: shards, fins, the recipe."""
+
+from __future__ import annotations
+
+from chiron_stream.errors import ChironError, TamperDetected
+from chiron_stream.wire.control import (
+    Announcement,
+    Body,
+    ControlRecord,
+    Fin,
+    RecipeManifest,
+    chain_next,
+    open_control,
+    read_header,
+)
+from chiron_stream.wire.replies import Acknowledged, Refusal
+from chiron_stream.wire.session import Purpose
+from enclave_workers.core.coordinator.effects import Effect
+from enclave_workers.core.coordinator.events import Acknowledging, Controlled
+from enclave_workers.core.coordinator.opening import keys_of, reply
+from enclave_workers.core.coordinator.state import (
+    At,
+    Context,
+    DataSetState,
+    ImportEffect,
+    Recipe,
+    Session,
+    Shard,
+    ShardStatus,
+    State,
+)
+
+MAX_SHARD_ROWS = 10_000_000
+"""Rows that one announcement may claim."""
+
+
+def read_controlled(state: State, data: bytes) -> tuple[bytes, Body]:
+    """Return session and body of the control record that its session is waiting for.
+
+    :raises TamperDetected: the code says why it cannot be taken: UNKNOWN_SESSION, SUPERSEDED,
+        REPEAT, SEQUENCE, CHAIN, DOES_NOT_OPEN.
+    """
+    record = ControlRecord.unpack(data)
+    header = read_header(record)
+    session = state.sessions.get(header.session)
+    if session is None:
+        raise TamperDetected("a control record of no session", code="UNKNOWN_SESSION")
+    if not session.open:
+        raise TamperDetected("a control record of a closed session", code="SUPERSEDED")
+    if header.counter < session.next_counter:
+        raise TamperDetected("a control record that was taken before", code="REPEAT")
+    body = open_control(
+        keys_of(header.session, session).control,
+        record,
+        session=header.session,
+        counter=session.next_counter,
+        previous=session.chain,
+    )
+    return header.session, body
+
+
+def controlled(context: Context, state: State, event: Controlled, _at: At) -> list[Effect]:
+    """Take one control record; what it says may still be refused, which its sender is told."""
+    session_id, body = read_controlled(state, event.record)
+    session = state.sessions[session_id]
+    counter = session.next_counter
+    session.next_counter += 1
+    session.chain = chain_next(session.chain, event.record)
+    session.acknowledge = True
+    try:
+        return _take(context, state, session_id, body)
+    except _Refused as error:
+        refusal = Refusal(counter, error.code, error.message)
+        session.refusals = (*session.refusals, refusal)
+        return []
+
+
+def acknowledging(_context: Context, state: State, _event: Acknowledging, _at: At) -> list[Effect]:
+    """Acknowledge, once a batch and session, everything taken so far."""
+    effects: list[Effect] = []
+    for session_id, session in state.sessions.items():
+        if session.acknowledge:
+            body = Acknowledged(session.next_counter, session.refusals)
+            session.acknowledge, session.refusals = False, ()
+            effects.append(reply(state, session_id, body))
+    return effects
+
+
+class _Refused(ChironError):
+    """A control record that was understood and is not taken."""
+
+
+def _take(context: Context, state: State, session_id: bytes, body: Body) -> list[Effect]:
+    session = state.sessions[session_id]
+    wanted = Purpose.RECIPE if isinstance(body, RecipeManifest) else Purpose.PUBLISH
+    if session.purpose is not wanted:
+        raise _Refused("not what this session is for", code="PURPOSE")
+    if isinstance(body, RecipeManifest):
+        return _import(context, state, session_id, body)
+    data_set = _claimed(state, session_id, session)
+    if isinstance(body, Fin):
+        _fin(data_set, body)
+    else:
+        _announce(data_set, session_id, body)
+    return []
+
+
+def _claimed(state: State, session_id: bytes, session: Session) -> DataSetState:
+    data_set = state.data_set(session.identity, session.data_set)
+    if data_set is None or data_set.claim != session_id:
+        raise _Refused("this session has no claim of a data set", code="CLAIM")
+    return data_set
+
+
+def _announce(data_set: DataSetState, session_id: bytes, body: Announcement) -> None:
+    if not 0 < body.rows <= MAX_SHARD_ROWS:
+        raise _Refused(f"a shard has 1 to {MAX_SHARD_ROWS} rows", code="ROWS")
+    known = data_set.shards.get(body.number)
+    if known is None:
+        _append(data_set, session_id, body)
+    elif known.digest == body.digest and known.session == session_id:
+        if known.status is ShardStatus.PARKED:  # sent again, byte for byte
+            data_set.shards[body.number] = _shard(session_id, body)
+    elif known.status is ShardStatus.PARKED:
+        data_set.shards[body.number] = _shard(session_id, body)
+    else:
+        raise _Refused(
+            f"shard {body.number} was announced before with other content", code="CONFLICT"
+        )
+
+
+def _append(data_set: DataSetState, session_id: bytes, body: Announcement) -> None:
+    if data_set.fin is not None:
+        raise _Refused(f"the data set ended with {data_set.fin} shards", code="AFTER_FIN")
+    if body.number != len(data_set.shards):
+        raise _Refused(f"the next shard is number {len(data_set.shards)}", code="GAP")
+    data_set.shards[body.number] = _shard(session_id, body)
+
+
+def _shard(session_id: bytes, body: Announcement) -> Shard:
+    return Shard(
+        session=session_id,
+        rows=body.rows,
+        use=body.use,
+        records=body.records,
+        digest=body.digest,
+        partition=body.partition,
+        first=body.first,
+        token=body.token,
+    )
+
+
+def _fin(data_set: DataSetState, body: Fin) -> None:
+    if data_set.fin is not None and data_set.fin != body.shards:
+        raise _Refused(f"the data set ended with {data_set.fin} shards", code="AFTER_FIN")
+    if body.shards != len(data_set.shards):
+        raise _Refused(f"{len(data_set.shards)} shards are accepted", code="GAP")
+    data_set.fin = body.shards
+
+
+def _import(
+    _context: Context, state: State, session_id: bytes, body: RecipeManifest
+) -> list[Effect]:
+    if state.recipe is not None and not state.recipe.refused:
+        raise _Refused("the job has its recipe", code="RECIPE_TAKEN")
+    state.recipe = Recipe(session_id, body)
+    effect = ImportEffect(body, session_id)
+    state.open_effects = (*state.open_effects, effect)
+    return [effect]

@@ -1,0 +1,65 @@
+"""Open effects that touch bytes of models: importing a recipe, merging a round."""
+
+from __future__ import annotations
+
+import os
+
+from chiron_stream.errors import RecipeRefused, TamperDetected
+from chiron_stream.wire import labels
+from chiron_stream.wire.crypto import derive
+from chiron_stream.wire.objects import object_digest
+from chiron_stream.wire.session import SessionKeys
+from chiron_stream.wire.tasks import KeyedObject
+from enclave_workers.core.coordinator.events import (
+    Event,
+    ImportDone,
+    ImportFailed,
+    Merged,
+    MergeFailed,
+)
+from enclave_workers.core.coordinator.state import Context, ImportEffect, MergeEffect, State
+from enclave_workers.core.link import Link
+from enclave_workers.core.lookup import read_object, write_object
+from enclave_workers.core.recipes import bound_recipe, check_commitment, parameters_digest
+
+VERSIONS = "coordinator-chunks"
+
+
+def import_recipe(link: Link, context: Context, state: State, effect: ImportEffect) -> Event:
+    """Read, check and bind a recipe, and write version 0."""
+    key = SessionKeys(effect.session, state.sessions[effect.session].prk).recipe
+    manifest = effect.manifest
+    try:
+        definition = read_object(link, KeyedObject(manifest.definition, key))
+        weights = read_object(link, KeyedObject(manifest.weights, key))
+        recipe = bound_recipe(context.policy, definition)
+        check_commitment(context.policy, definition, weights)
+        data = recipe.initial(weights)
+    except (RecipeRefused, TamperDetected) as error:
+        return ImportFailed(error.code, str(error)[:900])
+    version_key = derive(context.key, labels.K_VERSION, 0)
+    ref = write_object(link, VERSIONS, version_key, os.urandom(16), data)
+    digest = parameters_digest(data, recipe.parameter_bytes)
+    return ImportDone(recipe.batch_size, recipe.parameter_bytes, ref, digest)
+
+
+def merge(link: Link, context: Context, state: State, effect: MergeEffect) -> Event:
+    """Make the round's version. One slot: its bits are copied.
+
+    An update that is not what its trainer described sends its slot back to be leased again.
+    """
+    (result,) = effect.results
+    recipe = state.recipe
+    if result.update is None or recipe is None:
+        return MergeFailed(effect.round, 0, "NO_UPDATE")
+    key = derive(context.key, labels.K_UPDATE, result.task)
+    try:
+        data = read_object(link, KeyedObject(result.update, key))
+    except TamperDetected as error:
+        return MergeFailed(effect.round, 0, error.code)
+    digest = parameters_digest(data, recipe.parameter_bytes)
+    if object_digest(data) != result.digest or digest != result.parameters:
+        return MergeFailed(effect.round, 0, "DIGEST")
+    version_key = derive(context.key, labels.K_VERSION, effect.version)
+    ref = write_object(link, VERSIONS, version_key, os.urandom(16), data)
+    return Merged(effect.round, ref, digest)

@@ -1,0 +1,136 @@
+"""Sessions: who is admitted, and what a publisher's claim does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chiron_stream.job.policy import Role, member
+from chiron_stream.wire.control import FIRST_COUNTER, chain_start
+from chiron_stream.wire.replies import Accept, Acknowledged, Parked, Refusal, Reply, Superseded
+from chiron_stream.wire.serving import QuerySession
+from chiron_stream.wire.session import (
+    Hello,
+    Purpose,
+    SessionKeys,
+    SessionOpen,
+    admit,
+    read_hello,
+)
+from enclave_workers.core.coordinator.effects import Broadcast, Effect, RefuseSession, ReplyTo
+from enclave_workers.core.coordinator.events import Opened, OpenRefused
+from enclave_workers.core.coordinator.state import (
+    At,
+    Context,
+    DataSetState,
+    Session,
+    ShardStatus,
+    State,
+)
+
+PURPOSE_ROLE: Final = {
+    Purpose.PUBLISH: Role.OWNER,
+    Purpose.RECIPE: Role.PROVIDER,
+    Purpose.QUERY: Role.CLIENT,
+}
+
+STALE: Final = "STALE"
+"""A session opened to an older boot: the party looks at ``authority`` and opens another."""
+
+
+def judge_open(context: Context, hello: Hello, coordinator: bytes) -> str | None:
+    """Return why a signed open may not be admitted, or None.
+
+    :param coordinator: hash of this boot's attested key document.
+    """
+    found = member(context.policy, hello.identity)
+    if found is None or found.role != PURPOSE_ROLE[hello.purpose]:
+        return "ROSTER"
+    if hello.job != context.job:
+        return "JOB"
+    if (hello.policy_version, hello.policy_head) != (context.policy.version, context.head):
+        return "POLICY"
+    return None if hello.coordinator == coordinator else STALE
+
+
+def reply(state: State, session_id: bytes, body: Reply) -> ReplyTo:
+    """Return the next reply to a session."""
+    session = state.sessions[session_id]
+    number, session.replies = session.replies, session.replies + 1
+    return ReplyTo(session_id, session.prk, number, body)
+
+
+def refused(_context: Context, _state: State, event: OpenRefused, _at: At) -> list[Effect]:
+    """Answer an open that is not admitted."""
+    return [RefuseSession(event.session, event.code)]
+
+
+def opened(context: Context, state: State, event: Opened, at: At) -> list[Effect]:
+    """Admit a session; one that was seen before is answered again and claims nothing."""
+    record = SessionOpen.unpack(event.record)
+    hello = read_hello(record)
+    keys, intent = admit(record, event.secret)
+    if keys.session in state.sessions:
+        return [reply(state, keys.session, _accept(state, keys.session))]
+    state.sessions[keys.session] = Session(
+        identity=hello.identity,
+        purpose=hello.purpose,
+        prk=keys.prk,
+        data_set=intent.data_set,
+        answer_partition=hello.answer_partition,
+        next_counter=FIRST_COUNTER,
+        chain=chain_start(event.record),
+    )
+    if hello.purpose is Purpose.PUBLISH:
+        return _claim(context, state, keys.session)
+    accepted = reply(state, keys.session, _accept(state, keys.session))
+    if hello.purpose is Purpose.QUERY:
+        shared = QuerySession(keys.session, keys.queries, keys.answers, hello.answer_partition)
+        return [Broadcast(at.index, 0, shared), accepted]
+    return [accepted]
+
+
+def _claim(context: Context, state: State, session_id: bytes) -> list[Effect]:
+    session = state.sessions[session_id]
+    known = {(one.owner, one.name) for one in context.policy.schedule.data_sets}
+    if (session.identity, session.data_set) not in known:
+        session.open = False
+        refusal = Refusal(0, "DATA_SET", "the policy does not list this data set of yours")
+        return [reply(state, session_id, Acknowledged(FIRST_COUNTER, (refusal,)))]
+    data_set = state.data_set(session.identity, session.data_set)
+    effects: list[Effect] = []
+    if data_set is None:
+        data_set = DataSetState(session.identity, session.data_set, session_id)
+        state.data_sets = (*state.data_sets, data_set)
+    elif state.sessions[data_set.claim].open:
+        state.sessions[data_set.claim].open = False
+        effects.append(reply(state, data_set.claim, Superseded(session_id)))
+    data_set.claim = session_id
+    effects.append(reply(state, session_id, _accept(state, session_id)))
+    return effects
+
+
+def _accept(state: State, session_id: bytes) -> Accept:
+    session = state.sessions[session_id]
+    data_set = state.data_set(session.identity, session.data_set)
+    if session.purpose is not Purpose.PUBLISH or data_set is None:
+        return Accept(0, b"", (), fin=False)
+    newest = len(data_set.shards) - 1
+    token = data_set.shards[newest].token if newest >= 0 else b""
+    parked = tuple(
+        parked_shard(data_set, number)
+        for number, shard in sorted(data_set.shards.items())
+        if shard.status is ShardStatus.PARKED
+    )
+    return Accept(newest + 1, token, parked, fin=data_set.fin is not None)
+
+
+def parked_shard(data_set: DataSetState, number: int) -> Parked:
+    """Return what a publisher needs to send a parked shard again."""
+    shard = data_set.shards[number]
+    before = data_set.shards[number - 1].token if number else b""
+    return Parked(number, shard.token, before, shard.reason)
+
+
+def keys_of(session_id: bytes, session: Session) -> SessionKeys:
+    """Return the keys of an admitted session."""
+    return SessionKeys(session_id, session.prk)

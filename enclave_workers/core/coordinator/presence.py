@@ -1,0 +1,74 @@
+"""Who is alive, by the shell's clock: heartbeats are not journalled, only ``Lost`` is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from chiron_stream.errors import TamperDetected
+from chiron_stream.wire.workers import PresenceRecord, open_presence
+from enclave_workers.core.coordinator.events import Lost
+from enclave_workers.core.coordinator.joining import scope
+from enclave_workers.core.coordinator.state import Context, State
+
+LOST_AFTER: Final = 6.0
+"""Seconds without a heartbeat after which a boot is lost (``docs/operating.md``)."""
+
+_NO_TASK: Final = bytes(32)
+
+
+@dataclass
+class _Sign:
+    """The last sign of one boot: when, which heartbeat, and since when its work stands still."""
+
+    seen: float
+    number: int
+    work: tuple[bytes, int]
+    since: float
+
+
+class Presence:
+    """Follows heartbeats and says who is lost.
+
+    :param step_deadline: seconds that assigned work may stand still.
+    """
+
+    def __init__(self, step_deadline: float) -> None:
+        self._deadline = step_deadline
+        self._signs: dict[bytes, _Sign] = {}
+
+    def heard(self, context: Context, state: State, data: bytes, now: float) -> None:
+        """Take a heartbeat.
+
+        :raises TamperDetected: of no live boot, replayed, or it does not open.
+        """
+        record = PresenceRecord.unpack(data)
+        worker = state.workers.get(record.boot)
+        if worker is None or record.epoch not in worker.secrets:
+            raise TamperDetected("a heartbeat of no boot that joined", code="UNKNOWN_BOOT")
+        about = scope(context, record.epoch, record.boot)
+        beat = open_presence(worker.secrets[record.epoch], about, record)
+        sign = self._signs.setdefault(record.boot, _Sign(now, -1, (_NO_TASK, 0), now))
+        if record.number <= sign.number:
+            raise TamperDetected("a heartbeat heard before", code="REPEAT")
+        sign.seen, sign.number = now, record.number
+        if sign.work != (beat.task, beat.step):
+            sign.work, sign.since = (beat.task, beat.step), now
+
+    def lost(self, state: State, now: float) -> Iterator[Lost]:
+        """Yield the boots that gave no sign, or none of progress, for too long."""
+        leased = (
+            {slot.boot for slot in state.round.slots if slot.result is None}
+            if state.round
+            else set()
+        )
+        for role in ("trainer", "predictor"):
+            for boot in state.live(role):
+                sign = self._signs.setdefault(boot, _Sign(now, -1, (_NO_TASK, 0), now))
+                if boot not in leased:
+                    sign.since = now
+                if now - sign.seen > LOST_AFTER:
+                    yield Lost(boot, "silent")
+                elif now - sign.since > self._deadline:
+                    yield Lost(boot, "no-progress")

@@ -1,0 +1,255 @@
+"""Rounds: imports, slot results, and what a merged version brings."""
+
+from __future__ import annotations
+
+from chiron_stream.wire import labels
+from chiron_stream.wire.crypto import derive
+from chiron_stream.wire.receipts import (
+    Checkpoint,
+    Plan,
+    PlannedShard,
+    PlannedSlot,
+    checkpoint_hash,
+    leaves_root,
+    shard_leaf,
+)
+from chiron_stream.wire.replies import (
+    Imported,
+    ImportRefused,
+    ShardParked,
+    ShardTrained,
+    ShardVoid,
+)
+from chiron_stream.wire.workers import Outcome, SlotResult
+from enclave_workers.core.coordinator import planning
+from enclave_workers.core.coordinator.effects import Certify, Disclose, Effect, PublishHead
+from enclave_workers.core.coordinator.events import ImportDone, ImportFailed, Merged, MergeFailed
+from enclave_workers.core.coordinator.opening import parked_shard, reply
+from enclave_workers.core.coordinator.state import (
+    At,
+    Context,
+    ImportEffect,
+    MergeEffect,
+    Round,
+    Shard,
+    ShardId,
+    ShardStatus,
+    Slot,
+    State,
+    Version,
+)
+
+
+def _close(state: State, kind: type[ImportEffect | MergeEffect]) -> None:
+    state.open_effects = tuple(one for one in state.open_effects if not isinstance(one, kind))
+
+
+def import_done(_context: Context, state: State, event: ImportDone, _at: At) -> list[Effect]:
+    """Take version 0."""
+    recipe = state.recipe
+    if recipe is None or state.version is not None:
+        return []
+    _close(state, ImportEffect)
+    recipe.batch_size, recipe.parameter_bytes = event.batch_size, event.parameter_bytes
+    state.version = Version(0, event.ref, event.ref.digest, event.parameters, 0)
+    return [reply(state, recipe.session, Imported(event.parameter_bytes))]
+
+
+def import_failed(_context: Context, state: State, event: ImportFailed, _at: At) -> list[Effect]:
+    """Tell the provider why; another manifest may come."""
+    recipe = state.recipe
+    if recipe is None:
+        return []
+    _close(state, ImportEffect)
+    recipe.refused = True
+    return [reply(state, recipe.session, ImportRefused(event.code, event.reason))]
+
+
+def slot_result(context: Context, state: State, boot: bytes, result: SlotResult) -> list[Effect]:
+    """Take what a trainer found; a second result for a task must equal the first."""
+    current = state.round
+    for number, slot in enumerate(current.slots if current else ()):
+        if current is not None and slot.task == result.task:
+            if slot.result is not None:
+                if slot.result.digest != result.digest:
+                    state.workers[boot].lost = True  # DIVERGED: the later boot is quarantined
+                return []
+            return _take_result(context, state, current, number, boot, result)
+    return []
+
+
+def _take_result(
+    context: Context, state: State, current: Round, number: int, boot: bytes, result: SlotResult
+) -> list[Effect]:
+    slot = current.slots[number]
+    if result.outcome is not Outcome.TRAINED:
+        return _take_faults(context, state, current, number, result)
+    if state.numerics not in ("", result.numerics) or result.update is None:
+        state.workers[boot].lost = True
+        slot.boot = None
+        return []
+    state.numerics = result.numerics
+    slot.result = result
+    return []
+
+
+def _take_faults(
+    context: Context, state: State, current: Round, number: int, result: SlotResult
+) -> list[Effect]:
+    slot = current.slots[number]
+    effects: list[Effect] = []
+    for fault in result.faults:
+        if fault.place < len(slot.shards):
+            shard_id = slot.shards[fault.place]
+            state.shard(shard_id).reason = fault.reason[:128]
+            effects.append(_fault(state, shard_id, result.outcome, fault.reason))
+    planning.revise(context, state, current, number)
+    return effects
+
+
+def _fault(state: State, shard_id: ShardId, outcome: Outcome, reason: str) -> Effect:
+    shard = state.shard(shard_id)
+    data_set = state.data_set(shard_id.owner, shard_id.name)
+    if outcome is Outcome.VOID or data_set is None:
+        shard.status = ShardStatus.VOID
+        return reply(state, shard.session, ShardVoid(shard_id.number, reason))
+    shard.status = ShardStatus.PARKED
+    return reply(state, data_set.claim, ShardParked(parked_shard(data_set, shard_id.number)))
+
+
+def merge_failed(_context: Context, state: State, event: MergeFailed, _at: At) -> list[Effect]:
+    """Lease a slot again whose update could not be read as described."""
+    current = state.round
+    if current is None or event.round != current.number or event.slot >= len(current.slots):
+        return []
+    _close(state, MergeEffect)
+    current.merging = False
+    current.slots[event.slot].boot = None
+    current.slots[event.slot].result = None
+    return []
+
+
+def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect]:
+    """Commit the round's version: receipts, plan, perhaps a release."""
+    current, base = state.round, state.version
+    if current is None or base is None or event.round != current.number:
+        return []
+    _close(state, MergeEffect)
+    results = [slot.result for slot in current.slots if slot.result is not None]
+    state.version = Version(
+        base.number + 1,
+        event.ref,
+        event.ref.digest,
+        event.parameters,
+        base.step + max(result.steps for result in results),
+    )
+    used = [(one, state.shard(one)) for slot in current.slots for one in slot.shards]
+    fresh = [one for one in used if one[1].status is ShardStatus.ACCEPTED]
+    for _, shard in used:
+        shard.status = ShardStatus.TRAINED
+    state.round = None
+    _release(context, state, used)
+    plan = _plan(state, current, base, state.version)
+    return [
+        *_receipt(context, state, current, used, fresh, at),
+        Disclose(plan),
+        PublishHead(state.version.number, state.release, event.ref.pack()),
+    ]
+
+
+def _release(context: Context, state: State, used: list[tuple[ShardId, Shard]]) -> None:
+    """Release the version when the policy's minimum of rounds, owners and rows has come in."""
+    disclosure, schedule = context.policy.disclosure, context.policy.schedule
+    last = not state.queue and state.passes == schedule.passes
+    state.finished = last
+    state.rows_since += sum(shard.rows for _, shard in used)
+    owners = dict.fromkeys((*state.owners_since, *(one.owner for one, _ in used)))
+    state.owners_since = tuple(owners)
+    due = last or state.rounds % schedule.release_every == 0
+    enough = (
+        state.rows_since >= disclosure.minimum_rows and len(owners) >= disclosure.minimum_owners
+    )
+    if due and enough:
+        state.release += 1
+        state.released = state.version
+        state.rows_since, state.owners_since = 0, ()
+
+
+def _receipt(
+    context: Context,
+    state: State,
+    current: Round,
+    used: list[tuple[ShardId, Shard]],
+    fresh: list[tuple[ShardId, Shard]],
+    at: At,
+) -> list[Effect]:
+    leaves = tuple(shard_leaf(shard.session, one.number, shard.digest) for one, shard in used)
+    checkpoint = _checkpoint(context, state, current.number, leaves, at)
+    state.checkpoint = checkpoint_hash(checkpoint.pack())
+    if state.released == state.version:
+        state.release_checkpoint = state.checkpoint
+    effects: list[Effect] = [Certify(checkpoint, leaves)]
+    for one, shard in fresh:
+        body = ShardTrained(one.number, checkpoint.version, state.checkpoint)
+        effects.append(reply(state, shard.session, body))
+    return effects
+
+
+def _checkpoint(
+    context: Context, state: State, number: int, leaves: tuple[bytes, ...], at: At
+) -> Checkpoint:
+    counts = state.counts()
+    version = state.version
+    if version is None:
+        raise AssertionError("a checkpoint is of a version")
+    return Checkpoint(
+        job=context.job,
+        policy_version=context.policy.version,
+        policy_head=context.head,
+        epoch=state.epoch,
+        index=at.index,
+        journal_head=at.head,
+        round=number,
+        version=version.number,
+        release=state.release,
+        accepted=sum(counts.values()),
+        trained=counts[ShardStatus.TRAINED],
+        void=counts[ShardStatus.VOID],
+        parked=counts[ShardStatus.PARKED],
+        finished=state.finished,
+        root=leaves_root(leaves),
+        commitment=derive(context.key, labels.K_COMMITMENT, version.number, version.digest),
+        previous=state.checkpoint,
+    )
+
+
+def _plan(state: State, current: Round, base: Version, version: Version) -> Plan:
+    return Plan(
+        round=current.number,
+        version=version.number,
+        base=base.digest,
+        result=version.digest,
+        parameters=version.parameters,
+        slots=tuple(
+            _planned(state, slot, slot.result, base)
+            for slot in current.slots
+            if slot.result is not None
+        ),
+    )
+
+
+def _planned(state: State, slot: Slot, result: SlotResult, base: Version) -> PlannedSlot:
+    return PlannedSlot(
+        slot=slot.number,
+        seed=slot.seed,
+        first_step=base.step,
+        shards=tuple(
+            PlannedShard(one.owner, one.name, one.number, state.shard(one).rows)
+            for one in slot.shards
+        ),
+        rows=result.rows,
+        steps=result.steps,
+        numerics=result.numerics,
+        result=result.digest,
+        parameters=result.parameters,
+    )

@@ -1,0 +1,66 @@
+"""The loop that trainer and predictor share: hear records, beat, never stop for a bad one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from chiron_stream.errors import TamperDetected
+from chiron_stream.wire.canonical import EncodingRefused
+from chiron_stream.wire.courier import Line, Progress, Send
+from chiron_stream.wire.receipts import Rejected
+from chiron_stream.wire.tasks import Task
+from enclave_workers.core.link import Link
+from enclave_workers.core.membership import Heartbeats, Membership
+
+BATCH: Final = 256
+WAIT_MS: Final = 250
+
+
+def reject(link: Link, boot: bytes, line: Line, code: str) -> None:
+    """Put a record's position, digest and reason on ``rejected``; the rest goes on."""
+    record = Rejected(
+        line.topic, line.partition, line.offset, code, hashlib.sha256(line.value).digest(), boot
+    )
+    link.append([Send("rejected", 0, record.pack(), b"", b"")])
+
+
+def follow(
+    link: Link,
+    membership: Membership,
+    take_task: Callable[[Task], None],
+    take_others: Callable[[list[Line], float], None] = lambda _lines, _now: None,
+) -> None:
+    """Serve until the courier goes away.
+
+    :param take_task: called with each task for this boot.
+    :param take_others: called each turn with the records of other topics and Unix seconds.
+    """
+    membership.join()
+    beats = Heartbeats(membership)
+    beats.start()
+    told = ""
+    while beats.error is None:
+        answer = link.poll(BATCH, WAIT_MS)
+        others: list[Line] = []
+        for line in answer.lines:
+            if line.topic not in ("authority", "tasks"):
+                others.append(line)
+                continue
+            try:
+                for task in membership.heard(line, answer.now // 1000):
+                    take_task(task)
+            except (TamperDetected, EncodingRefused) as error:
+                if error.code != "REPEAT":
+                    reject(link, membership.boot.id, line, error.code)
+        take_others(others, answer.now / 1000)
+        state = "ready" if membership.welcomed else "joining"
+        if state != told:
+            told = state
+            link.progress(_progress(state))
+    raise beats.error
+
+
+def _progress(state: str) -> Progress:
+    return Progress(state, 0, 0, 0, 0, 0, 0, 0, 0, 0, "" if state == "ready" else "coordinator")

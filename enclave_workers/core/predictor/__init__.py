@@ -1,0 +1,1 @@
+"""The predictor's core: sealed queries in, sealed answers out."""

@@ -1,0 +1,269 @@
+"""The predictor: serves the release it is told to, answers queries that are granted to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from chiron_stream.errors import ChironError, RecipeRefused, SchemaMismatch, TamperDetected
+from chiron_stream.graph import numerics, prediction, state
+from chiron_stream.job.columns import Array, find_fault, unpack_columns
+from chiron_stream.job.file import Job
+from chiron_stream.wire.canonical import EncodingRefused
+from chiron_stream.wire.courier import Line, Send
+from chiron_stream.wire.serving import (
+    RESPONSE_NONCE,
+    AnswerBody,
+    QueryName,
+    QuerySession,
+    SessionsRecord,
+    Status,
+    answer_name,
+    open_query,
+    open_sessions,
+    query_name,
+    seal_answer,
+)
+from chiron_stream.wire.tasks import Serve, Task
+from chiron_stream.wire.workers import GrantRequest
+from enclave_workers.core.following import follow, reject
+from enclave_workers.core.link import Link
+from enclave_workers.core.lookup import read_object
+from enclave_workers.core.membership import Membership
+from enclave_workers.core.predictor.forms import Disclosed, disclose
+from enclave_workers.core.predictor.ledger import Given, Ledger
+from enclave_workers.core.recipes import BoundRecipe, bound_recipe
+from enclave_workers.core.tee import Tee
+
+LOOK_BACK: Final = 10_000
+"""Offsets of each partition of queries and answers that a new boot looks back over."""
+
+PENDING: Final = 10_000
+"""Queries that wait for their session, their grant or the first release; the oldest go."""
+
+
+@dataclass(frozen=True)
+class _Release:
+    """What is being served."""
+
+    told: Serve
+    recipe: BoundRecipe
+    model: state.ModelState
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A query that opened, with its columns or what is wrong with them."""
+
+    name: QueryName
+    session: QuerySession
+    digest: bytes
+    columns: dict[str, Array]
+    fault: str | None
+
+
+class Predictor:
+    """One boot of a predictor."""
+
+    def __init__(self, link: Link, job: Job, tee: Tee, now: int, threads: int) -> None:
+        self._link = link
+        self._policy = job.policy
+        numerics.configure_numerics(threads)
+        self._membership = Membership(link, job, "predictor", tee, now)
+        self._ledger = Ledger(self._membership.boot.id)
+        self._release: _Release | None = None
+        self._sessions_next = 0
+        self._pending: list[Line] = []
+
+    def run(self) -> None:
+        """Serve until the courier goes away."""
+        follow(self._link, self._membership, self._take, self._turn)
+
+    def _take(self, task: Task) -> None:
+        if not isinstance(task, Serve):
+            raise TamperDetected("a predictor was told to train", code="TASK")
+        recipe = bound_recipe(self._policy, read_object(self._link, task.definition))
+        model = state.load(recipe.checked, read_object(self._link, task.state))
+        first = self._release is None
+        self._release = _Release(task, recipe, model)
+        if first:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Follow sessions, and queries from a bounded way back; skip what has its answer."""
+        self._link.tail("sessions", self._link.reach("sessions").low)
+        for partition in range(self._link.reach("answers").partitions):
+            marks = self._link.reach("answers", partition)
+            start = max(marks.low, marks.high - LOOK_BACK)
+            for line in self._link.read(
+                "answers", start, marks.high, partition=partition, committed=False
+            ):
+                name = answer_name(line.value)
+                if name is not None:
+                    self._ledger.elsewhere.add(name)
+        for partition in range(self._link.reach("queries").partitions):
+            marks = self._link.reach("queries", partition)
+            start = max(marks.low, marks.high - LOOK_BACK)
+            self._link.tail("queries", start, partition=partition, committed=False)
+
+    def _turn(self, lines: list[Line], _now: float) -> None:
+        queries = self._pending
+        self._pending = []
+        for line in lines:
+            if line.topic == "sessions":
+                self._session(line)
+            else:
+                queries.append(line)
+        if self._release is None:
+            return
+        ready = [one for line in queries if (one := self._ready(line)) is not None]
+        size = self._policy.predictor_batch
+        for start in range(0, len(ready), size):
+            self._answer(self._release, ready[start : start + size])
+        del self._pending[: max(0, len(self._pending) - PENDING)]
+
+    def _session(self, line: Line) -> None:
+        if line.offset < self._sessions_next or self._release is None:
+            return
+        self._sessions_next = line.offset + 1
+        try:
+            record = SessionsRecord.unpack(line.value)
+            self._ledger.take(open_sessions(self._release.told.sessions_key, record))
+        except (TamperDetected, EncodingRefused) as error:
+            reject(self._link, self._membership.boot.id, line, error.code)
+
+    def _ready(self, line: Line) -> _Query | None:
+        """Return a query that may be answered now; others wait, are sent again, or rejected."""
+        name = query_name(line.value)
+        if name is None:
+            self._refuse(line, "FRAMING")
+            return None
+        digest = hashlib.sha256(line.value).digest()
+        given = self._ledger.given(name)
+        if given is not None:
+            self._again(line, name, given, digest)
+            return None
+        if name in self._ledger.elsewhere:
+            return None
+        session = self._known(name.session)
+        if session is None:
+            self._refuse(line, "UNKNOWN_SESSION")
+            return None
+        return self._granted(line, name, session, digest)
+
+    def _granted(
+        self, line: Line, name: QueryName, session: QuerySession, digest: bytes
+    ) -> _Query | None:
+        """Open a query of an admitted session, once this boot may answer it."""
+        if not self._may_answer(session):
+            self._pending.append(line)
+            return None
+        try:
+            content = open_query(session.query_key, name, line.value)
+        except TamperDetected as error:
+            self._refuse(line, error.code)
+            return None
+        self._charge(session)
+        columns, fault = self._columns(content)
+        return _Query(name, session, digest, columns, fault)
+
+    def _refuse(self, line: Line, code: str) -> None:
+        reject(self._link, self._membership.boot.id, line, code)
+
+    def _again(self, line: Line, name: QueryName, given: Given, digest: bytes) -> None:
+        """Send the kept answer again for the same bytes; refuse other bytes of that number."""
+        if given.digest != digest:
+            self._refuse(line, "CONFLICT")
+            return
+        session = self._ledger.sessions[name.session]
+        self._link.append(
+            [Send("answers", session.answer_partition, given.record, name.session, b"")]
+        )
+
+    def _known(self, session: bytes) -> QuerySession | None:
+        """Return a session; an unknown one is looked for at the end of ``sessions`` first."""
+        if session not in self._ledger.sessions:
+            end = self._link.reach("sessions").stable
+            for line in self._link.read("sessions", self._sessions_next, end):
+                self._session(line)
+        return self._ledger.sessions.get(session)
+
+    def _may_answer(self, session: QuerySession) -> bool:
+        allowance = self._ledger.allowance(session.session)
+        if allowance.count or allowance.exhausted:
+            return True
+        if not allowance.asked:
+            allowance.asked = True
+            self._membership.report("workers", GrantRequest(session.session))
+        return False
+
+    def _charge(self, session: QuerySession) -> None:
+        allowance = self._ledger.allowance(session.session)
+        if allowance.count:
+            allowance.count -= 1
+
+    def _columns(self, content: bytes) -> tuple[dict[str, Array], str | None]:
+        schema = self._policy.schema
+        try:
+            columns, rows = unpack_columns(schema, content, purpose="query")
+        except EncodingRefused as error:
+            return {}, error.code
+        if rows != 1:
+            return {}, "a query has one row"
+        return columns, find_fault(schema, columns, purpose="query")
+
+    def _answer(self, release: _Release, queries: list[_Query]) -> None:
+        good = [one for one in queries if one.fault is None and not self._exhausted(one)]
+        disclosed = dict(zip((one.name for one in good), self._predict(release, good), strict=True))
+        records = []
+        for query in queries:
+            record = self._sealed(release, query, disclosed.get(query.name))
+            self._ledger.keep(query.name, Given(query.digest, record))
+            partition = query.session.answer_partition
+            records.append(Send("answers", partition, record, query.name.session, b""))
+        self._link.append(records)
+
+    def _exhausted(self, query: _Query) -> bool:
+        return self._ledger.allowance(query.session.session).exhausted
+
+    def _predict(self, release: _Release, good: list[_Query]) -> list[Disclosed]:
+        if not good:
+            return []
+        names = good[0].columns
+        columns = {name: np.concatenate([one.columns[name] for one in good]) for name in names}
+        batch = max(2, self._policy.predictor_batch)
+        try:
+            scores = prediction.predict(release.recipe.checked, release.model, columns, batch)
+        except (RecipeRefused, SchemaMismatch) as error:
+            raise ChironError("the release does not answer valid rows", code=error.code) from None
+        return [disclose(self._policy, row) for row in scores]
+
+    def _sealed(self, release: _Release, query: _Query, disclosed: Disclosed | None) -> bytes:
+        allowance = self._ledger.allowance(query.session.session)
+        status = Status.OK if disclosed else Status.INVALID
+        if not disclosed and query.fault is None:
+            status = Status.BUDGET
+        body = AnswerBody(
+            status=status,
+            classes=disclosed.classes if disclosed else (),
+            values=disclosed.values if disclosed else (),
+            release=release.told.release,
+            version=release.told.version,
+            checkpoint=release.told.checkpoint,
+            budget_left=allowance.left + allowance.count,
+            freshness="local",
+            simulated=self._policy.is_simulated,
+            reason=(query.fault or "")[:60],
+        )
+        secret = query.session.answer_secret
+        nonce = os.urandom(RESPONSE_NONCE)
+        return seal_answer(secret, query.name, nonce, body, self._policy.answer_bytes)
+
+
+def run(link: Link, job: Job, tee: Tee, now: int, threads: int) -> None:
+    """Run a predictor until its courier goes away."""
+    Predictor(link, job, tee, now, threads).run()

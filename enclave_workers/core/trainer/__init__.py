@@ -1,0 +1,1 @@
+"""The trainer's core: slots in, sealed updates out."""

@@ -1,0 +1,169 @@
+"""The trainer: reads a slot's recipe, base and shards, trains, seals the update, reports."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from chiron_stream.errors import RecipeRefused, SchemaMismatch, TamperDetected
+from chiron_stream.graph import numerics, state, training
+from chiron_stream.job.columns import Array, find_fault, unpack_columns
+from chiron_stream.job.file import Job
+from chiron_stream.wire.canonical import EncodingRefused
+from chiron_stream.wire.tasks import ShardGrant, SlotTask, Task
+from chiron_stream.wire.workers import Outcome, ShardFault, SlotResult
+from enclave_workers.core.following import follow
+from enclave_workers.core.link import Link
+from enclave_workers.core.lookup import read_object, read_shard, write_object
+from enclave_workers.core.membership import NO_TASK, Membership
+from enclave_workers.core.recipes import BoundRecipe, bound_recipe, parameters_digest
+from enclave_workers.core.tee import Tee
+
+Columns = dict[str, Array]
+
+
+class _Faulty(Exception):
+    """Shards of a slot that cannot be used."""
+
+    def __init__(self, outcome: Outcome, faults: tuple[ShardFault, ...]) -> None:
+        super().__init__(outcome.name)
+        self.outcome = outcome
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The newest state at hand, by the digest of its bytes."""
+
+    digest: bytes
+    model: state.ModelState
+
+
+class Trainer:
+    """One boot of a trainer; caches the recipe and the state that it made or read last."""
+
+    def __init__(self, link: Link, job: Job, tee: Tee, now: int, threads: int) -> None:
+        self._link = link
+        self._policy = job.policy
+        found = numerics.configure_numerics(threads)
+        self._numerics = "/".join(str(found[name]) for name in ("torch", "isa", "threads"))
+        self._membership = Membership(link, job, "trainer", tee, now)
+        self._recipe: tuple[bytes, BoundRecipe] | None = None
+        self._base: _Base | None = None
+
+    def run(self) -> None:
+        """Train until the courier goes away."""
+        follow(self._link, self._membership, self._take)
+
+    def _take(self, task: Task) -> None:
+        if not isinstance(task, SlotTask):
+            raise TamperDetected("a trainer was told to serve", code="TASK")
+        self._membership.at_work(task.task, 0)
+        try:
+            result = self._trained(task)
+        except _Faulty as faulty:
+            result = self._result(task, faulty.outcome, faults=faulty.faults)
+        self._membership.report("updates", result)
+        self._membership.at_work(NO_TASK, 0)
+
+    def _trained(self, task: SlotTask) -> SlotResult:
+        recipe = self._read_recipe(task)
+        base = self._read_base(task, recipe)
+        columns, rows = self._read_columns(task)
+        try:
+            model = training.train_slot(
+                recipe.checked,
+                base,
+                columns,
+                seed=task.seed,
+                first_step=task.first_step,
+                on_step=lambda step: self._membership.at_work(task.task, step + 1),
+            )
+        except (RecipeRefused, SchemaMismatch) as error:
+            raise _Faulty(Outcome.VOID, _all_void(task, error.code)) from None
+        data = state.dump(model)
+        ref = write_object(self._link, "update-chunks", task.update_key, os.urandom(16), data)
+        self._base = _Base(ref.digest, model)
+        return SlotResult(
+            task=task.task,
+            outcome=Outcome.TRAINED,
+            update=ref,
+            digest=ref.digest,
+            parameters=parameters_digest(data, recipe.parameter_bytes),
+            rows=rows,
+            steps=training.number_of_steps(rows, recipe.batch_size),
+            faults=(),
+            numerics=self._numerics,
+        )
+
+    def _result(
+        self, task: SlotTask, outcome: Outcome, faults: tuple[ShardFault, ...]
+    ) -> SlotResult:
+        return SlotResult(
+            task.task, outcome, None, bytes(32), bytes(32), 0, 0, faults, self._numerics
+        )
+
+    def _read_recipe(self, task: SlotTask) -> BoundRecipe:
+        digest = task.definition.ref.digest
+        if self._recipe is None or self._recipe[0] != digest:
+            definition = read_object(self._link, task.definition)
+            self._recipe = digest, bound_recipe(self._policy, definition)
+        return self._recipe[1]
+
+    def _read_base(self, task: SlotTask, recipe: BoundRecipe) -> state.ModelState:
+        digest = task.base.ref.digest
+        if self._base is None or self._base.digest != digest:
+            data = read_object(self._link, task.base)
+            self._base = _Base(digest, state.load(recipe.checked, data))
+        return self._base.model
+
+    def _read_columns(self, task: SlotTask) -> tuple[Columns, int]:
+        """Return the slot's rows, shard after shard in the task's order.
+
+        :raises _Faulty: PARKED for shards that are missing or altered; else VOID for shards whose
+            content is invalid. Parked ones come first: what they hold may be invalid too.
+        """
+        contents: list[bytes] = []
+        parked = []
+        for place, grant in enumerate(task.shards):
+            try:
+                contents.append(read_shard(self._link, grant))
+            except TamperDetected as error:
+                parked.append(ShardFault(place, error.code))
+        if parked:
+            raise _Faulty(Outcome.PARKED, tuple(parked))
+        parts, void = [], []
+        for place, (grant, content) in enumerate(zip(task.shards, contents, strict=True)):
+            columns, fault = self._unpacked(grant, content)
+            parts.append(columns)
+            if fault is not None:
+                void.append(ShardFault(place, fault[:300]))
+        if void:
+            raise _Faulty(Outcome.VOID, tuple(void))
+        return _joined(parts), sum(grant.rows for grant in task.shards)
+
+    def _unpacked(self, grant: ShardGrant, content: bytes) -> tuple[Columns, str | None]:
+        try:
+            columns, rows = unpack_columns(self._policy.schema, content, purpose="train")
+        except EncodingRefused as error:
+            return {}, f"{error.code}: {error}"
+        if rows != grant.rows:
+            return columns, f"ROWS: {grant.rows} rows were announced, {rows} came"
+        return columns, find_fault(self._policy.schema, columns)
+
+
+def _all_void(task: SlotTask, code: str) -> tuple[ShardFault, ...]:
+    return tuple(ShardFault(place, code) for place in range(len(task.shards)))
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def run(link: Link, job: Job, tee: Tee, now: int, threads: int) -> None:
+    """Run a trainer until its courier goes away."""
+    Trainer(link, job, tee, now, threads).run()

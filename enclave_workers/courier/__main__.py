@@ -1,0 +1,187 @@
+"""``python -m enclave_workers.courier ROLE --job FILE``: one worker, courier and core.
+
+The courier starts its core, serves it, and ends with it: with the core's exit code, and its last
+words on standard error. It ends too when its standard input does (``--with-starter``) or on
+SIGTERM; the core follows, for its connection is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from chiron_stream import events
+from chiron_stream.attestation.evidence import ROLES
+from chiron_stream.broker.catalogue import load_catalogue
+from chiron_stream.broker.kafka import KafkaBroker
+from chiron_stream.errors import ChironError
+from chiron_stream.job import file
+from chiron_stream.settings import resolve
+from chiron_stream.wire import courier
+from enclave_workers.courier.effects import Effects
+from enclave_workers.courier.serving import Outside, Server
+
+CORE: Final = (sys.executable, "-m", "enclave_workers.core")
+ACCEPT_SECONDS: Final = 60.0
+TERMINATED: Final = 128 + signal.SIGTERM
+
+
+def main(arguments: Sequence[str], core: Sequence[str] = CORE) -> int:
+    """Run one worker; return its exit code.
+
+    :param core: the command that starts a core, to which its role is added.
+    """
+    flags = _parser().parse_args(arguments)
+    events.configure(sys.stderr)
+    try:
+        return _run(flags, core)
+    except ChironError as error:
+        sys.stderr.write(f"chiron {flags.role}: error: {error} [{error.code}]\n")
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chiron worker",
+        description="Run one enclave worker: an untrusted courier and its core.",
+    )
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("--job", required=True, type=Path, metavar="FILE", help="the job file")
+    parser.add_argument("--bootstrap-servers", help="host:port of the brokers")
+    parser.add_argument("--config", metavar="FILE", help="configuration file (CHIRON_CONFIG)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument(
+        "--quoting-service",
+        type=Path,
+        metavar="DIRECTORY",
+        help="directory of the development quoting service, for SIMULATED jobs",
+    )
+    parser.add_argument("--collateral", type=Path, metavar="FILE", help="for hardware quotes")
+    parser.add_argument("--root", type=Path, metavar="FILE", help="for hardware quotes")
+    parser.add_argument("--status", type=Path, metavar="FILE", help="where counts are written")
+    parser.add_argument("--with-starter", action="store_true", help="end when standard input ends")
+    return parser
+
+
+def _run(flags: argparse.Namespace, core: Sequence[str]) -> int:
+    text = flags.job.read_text("utf-8")
+    job = file.loads(text)
+    settings = resolve({"bootstrap_servers": flags.bootstrap_servers}, os.environ, flags.config)
+    servers = flags.bootstrap_servers or job.bootstrap_servers
+    catalogue = load_catalogue()
+    both = (flags.collateral, flags.root) if flags.collateral and flags.root else None
+    outside = Outside(text, flags.threads, flags.quoting_service, both)
+    with KafkaBroker(servers, settings.kafka, limit_of=catalogue.value_limit) as broker:
+        broker.connect()
+        effects = Effects(broker, catalogue, job.policy.name)
+        server = Server(effects, outside, Telemetry(flags.role, flags.status).told)
+        try:
+            return _with_core(flags, core, server)
+        finally:
+            effects.close()
+
+
+def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server) -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(ACCEPT_SECONDS)
+        process = _start(core, flags.role, listener.getsockname()[1])
+        ending = _Ending(process, with_starter=flags.with_starter)
+        try:
+            connection, _address = listener.accept()
+            with connection:
+                connection.settimeout(None)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                ending.watch(connection)
+                server.serve(connection)
+        except OSError:
+            if not ending.asked:
+                raise
+        code = ending.wait()
+    if server.ended is not None:
+        words = server.ended
+        sys.stderr.write(f"chiron {flags.role}: error: {words.message} [{words.code}]\n")
+        return words.exit_code
+    return 0 if ending.asked else code or 1
+
+
+def _start(core: Sequence[str], role: str, port: int) -> subprocess.Popen[bytes]:
+    """Start the core with nothing of our environment but what Python and OpenMP need."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    numeric = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    return subprocess.Popen(  # noqa: S603  (our own interpreter, or what --core names)
+        [*core, role],
+        stdin=subprocess.DEVNULL,
+        env={**kept, **numeric, "CHIRON_COURIER_PORT": str(port)},
+    )
+
+
+class _Ending:
+    """Ends the core when it is time: its connection is shut, then it is waited for."""
+
+    def __init__(self, core: subprocess.Popen[bytes], *, with_starter: bool) -> None:
+        self._core = core
+        self._connection: socket.socket | None = None
+        self.asked = False
+        signal.signal(signal.SIGTERM, lambda *_: self.end())
+        signal.signal(signal.SIGINT, lambda *_: self.end())
+        if with_starter:
+            threading.Thread(target=self._with_starter, daemon=True).start()
+
+    def _with_starter(self) -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        self.end()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Remember what to shut."""
+        self._connection = connection
+        if self.asked:
+            self.end()
+
+    def end(self) -> None:
+        """Ask for the end, from a signal handler or a thread."""
+        self.asked = True
+        if self._connection is not None:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self._core.kill()
+
+    def wait(self) -> int:
+        """Wait for the core to end; return its exit code."""
+        try:
+            return self._core.wait(10)
+        except subprocess.TimeoutExpired:
+            self._core.kill()
+            return self._core.wait()
+
+
+class Telemetry:
+    """Counts of a core, to the log and to a status file; an allow-list of fields."""
+
+    def __init__(self, role: str, path: Path | None) -> None:
+        self._role = role
+        self._path = path
+
+    def told(self, progress: courier.Progress) -> None:
+        """Show what a core says of itself."""
+        fields = {name: getattr(progress, name) for name in courier.Progress.__annotations__}
+        del fields["KIND"]
+        shown = {**fields, "waiting_for": progress.waiting_for or "nothing"}
+        events.emit("worker.progress", role=self._role, **shown)
+        if self._path is not None:
+            scratch = self._path.with_suffix(".new")
+            scratch.write_text(json.dumps({"role": self._role, "pid": os.getpid(), **fields}))
+            scratch.rename(self._path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,272 @@
+"""All I/O of a courier's Kafka side, behind named points where a crash may be asked for.
+
+A test that wants a process to die at a point passes ``at_point``; in production it does nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from chiron_stream.broker.catalogue import Catalogue
+from chiron_stream.broker.extents import read_until
+from chiron_stream.broker.ranges import refuse_out_of_range
+from chiron_stream.broker.records import Isolation, Outgoing, Partition, Record, Watermarks
+from chiron_stream.broker.seam import Broker, Producer, Reader, TransactionalWriter
+from chiron_stream.errors import ChironError, Fenced, UsageRefused
+from chiron_stream.wire.courier import ANSWER_BYTES, Send
+
+MARK_HEADER: Final = "mark"
+_FETCH_WAIT: Final = 0.25
+_READ_WAIT: Final = 0.01
+"""Seconds that a broker may hold a read back for more: reads of what is there do not wait."""
+
+QUEUE: Final = 2000
+"""Records read ahead for a core, at most."""
+
+POINTS: Final = (
+    "append.before",
+    "append.after",
+    "commit.before",
+    "commit.after",
+    "read.before",
+    "read.after",
+    "poll.after",
+)
+
+
+def no_point(_name: str) -> None:
+    """Pass every point by."""
+
+
+class Follower:
+    """A thread that reads followed partitions ahead, in order, into a bounded queue."""
+
+    def __init__(self, reader: Reader, arrived: threading.Condition) -> None:
+        self._reader = reader
+        self._arrived = arrived
+        self.records: deque[Record] = deque()
+        self.error: ChironError | None = None
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop:
+            try:
+                records = self._reader.poll(_FETCH_WAIT)
+            except ChironError as error:
+                with self._arrived:
+                    self.error = error
+                    self._arrived.notify_all()
+                return
+            with self._arrived:
+                self.records.extend(records)
+                if records:
+                    self._arrived.notify_all()
+                while len(self.records) > QUEUE and not self._stop:
+                    self._arrived.wait(_FETCH_WAIT)
+
+    def stop(self) -> None:
+        """End the thread and its reader."""
+        with self._arrived:
+            self._stop = True
+            self._arrived.notify_all()
+        self._thread.join()
+        self._reader.close()
+
+
+class Effects:
+    """What a courier does to a broker.
+
+    :param name: the job's, as in its topics; the coordinator's transactional id comes from it.
+    :param at_point: called with a point's name whenever it is passed.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        catalogue: Catalogue,
+        name: str,
+        at_point: Callable[[str], None] = no_point,
+    ) -> None:
+        self._broker = broker
+        self._catalogue = catalogue
+        self._name = name
+        self._at = at_point
+        self._producer: Producer | None = None
+        self._writer: TransactionalWriter | None = None
+        self._arrived = threading.Condition()
+        self._wanted: dict[Isolation, dict[Partition, int]] = {}
+        self._followers: list[Follower] = []
+        self._readers: dict[tuple[Partition, Isolation], Reader] = {}
+        self._topics: dict[str, str] = {}
+        self._authority_at_start = 0
+
+    def place(self, topic: str, partition: int) -> Partition:
+        """Return a partition of this job's topic.
+
+        :raises UsageRefused: the catalogue has no such topic.
+        """
+        found = self._catalogue.topics.get(topic)
+        if found is None:
+            raise UsageRefused("no such topic in the catalogue", code="UNKNOWN_TOPIC", got=topic)
+        name = found.on_broker(self._name)
+        self._topics[name] = topic
+        return Partition(name, partition)
+
+    def topic_of(self, record: Record) -> str:
+        """Return the catalogue's name of a record's topic."""
+        return self._topics[record.partition.topic]
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        name = self.place(topic, 0).topic
+        state = self._broker.administration().describe([name]).get(name)
+        if state is None:
+            raise UsageRefused(
+                f"there is no topic {name}", code="UNKNOWN_TOPIC", hint="run: chiron topics apply"
+            )
+        return state.partitions
+
+    def watermarks(self, topic: str, partition: int) -> Watermarks:
+        """Return how far a partition reaches."""
+        return self._broker.watermarks(self.place(topic, partition))
+
+    def follow(self, topic: str, partition: int, offset: int, *, committed: bool) -> None:
+        """Read a partition ahead from an offset on; begins with the next :meth:`poll`."""
+        isolation = Isolation.READ_COMMITTED if committed else Isolation.READ_UNCOMMITTED
+        self._wanted.setdefault(isolation, {})[self.place(topic, partition)] = offset
+
+    def poll(self, limit: int, seconds: float) -> list[Record]:
+        """Return followed records, waiting up to ``seconds`` for the first."""
+        for isolation, start in self._wanted.items():
+            reader = self._broker.reader(start, isolation=isolation)
+            self._followers.append(Follower(reader, self._arrived))
+        self._wanted = {}
+        with self._arrived:
+            self._arrived.wait_for(self._anything, seconds)
+            taken: list[Record] = []
+            for follower in self._followers:
+                if follower.error is not None:
+                    raise follower.error
+                while follower.records and len(taken) < limit:
+                    taken.append(follower.records.popleft())
+            self._arrived.notify_all()
+        self._at("poll.after")
+        return taken
+
+    def _anything(self) -> bool:
+        return any(one.records or one.error is not None for one in self._followers)
+
+    def read(
+        self, topic: str, partition: int, first: int, end: int, *, committed: bool
+    ) -> tuple[list[Record], int]:
+        """Return records from ``first`` on, and the offset behind them: ``end`` or earlier.
+
+        :raises Withheld: ``first`` is below the low watermark.
+        :raises RolledBack: ``end`` is above the end of the log.
+        """
+        self._at("read.before")
+        place = self.place(topic, partition)
+        marks = self._broker.watermarks(place)
+        refuse_out_of_range(place, first, marks)
+        refuse_out_of_range(place, end, marks)
+        reader = self._reader(place, first, committed=committed)
+        taken: list[Record] = []
+        size = 0
+        for record in read_until(reader, place, end):
+            if taken and size + len(record.value) > ANSWER_BYTES:
+                return taken, record.offset
+            taken.append(record)
+            size += len(record.value)
+        self._at("read.after")
+        return taken, end
+
+    def _reader(self, place: Partition, first: int, *, committed: bool) -> Reader:
+        isolation = Isolation.READ_COMMITTED if committed else Isolation.READ_UNCOMMITTED
+        reader = self._readers.get((place, isolation))
+        if reader is None:
+            reader = self._broker.reader({place: first}, isolation=isolation, wait=_READ_WAIT)
+            self._readers[place, isolation] = reader
+        else:
+            reader.seek(place, first)
+        return reader
+
+    def append(self, records: Sequence[Send]) -> tuple[int, ...]:
+        """Append outside transactions; return offsets when all are acknowledged."""
+        self._at("append.before")
+        outgoing = [self._outgoing(record) for record in records]
+        if self._writer is not None:
+            offsets = tuple(one.offset for one in self._writer.send_plain(outgoing))
+        else:
+            if self._producer is None:
+                self._producer = self._broker.producer()
+            deliveries = [self._producer.send(record) for record in outgoing]
+            offsets = tuple(one.result().offset for one in deliveries)
+        self._at("append.after")
+        return offsets
+
+    def _outgoing(self, record: Send) -> Outgoing:
+        headers = ((MARK_HEADER, record.mark),) if record.mark else ()
+        place = self.place(record.topic, record.partition)
+        return Outgoing(place, record.value, record.key or None, headers)
+
+    def start_writer(self) -> None:
+        """Become the job's one transactional writer."""
+        self._authority_at_start = self.watermarks("authority", 0).high
+        self._writer = self._broker.transactional_writer(
+            f"chiron.{self._name}.coordinator", successor=self._succeeded
+        )
+        self._writer.start()
+        self._authority_at_start = self.watermarks("authority", 0).stable
+
+    def _succeeded(self) -> bool:
+        """Tell whether another coordinator has written to ``authority`` since this one began."""
+        return self.watermarks("authority", 0).stable > self._authority_at_start
+
+    def commit(self, records: Sequence[Send]) -> tuple[int, ...]:
+        """Append in one transaction; return offsets when readers can see all of it."""
+        if self._writer is None:
+            raise Fenced("there is no transactional writer", code="WRITER_ORDER")
+        self._at("commit.before")
+        transaction = self._writer.begin()
+        for record in records:
+            transaction.send(self._outgoing(record))
+        offsets = tuple(position.offset for position in transaction.commit())
+        if any(record.topic == "authority" for record in records):
+            self._authority_at_start = self.watermarks("authority", 0).stable
+        self._at("commit.after")
+        return offsets
+
+    def newest_mark(self, topic: str, mark: bytes, look_back: int) -> int:
+        """Return the offset of the newest record with a mark, or -1; looks back so far."""
+        place = self.place(topic, 0)
+        marks = self._broker.watermarks(place)
+        first = max(marks.low, marks.stable - look_back)
+        if first >= marks.stable:
+            return -1
+        with self._broker.reader({place: first}) as reader:
+            found = [
+                record.offset
+                for record in read_until(reader, place, marks.stable)
+                if (MARK_HEADER, mark) in record.headers
+            ]
+        return found[-1] if found else -1
+
+    def now(self) -> float:
+        """Return Unix seconds."""
+        return time.time()
+
+    def close(self) -> None:
+        """Disconnect from everything."""
+        for follower in self._followers:
+            follower.stop()
+        for reader in self._readers.values():
+            reader.close()
+        for client in (self._producer, self._writer):
+            if client is not None:
+                client.close()

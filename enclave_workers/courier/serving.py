@@ -1,0 +1,164 @@
+"""Answers the requests of one core, one at a time, over its connection."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chiron_stream.errors import ChironError, UsageRefused
+from chiron_stream.simulation.relay import relay
+from chiron_stream.wire import courier
+from chiron_stream.wire.courier import Line, Lines
+from enclave_workers.courier.effects import Effects
+
+SNAPSHOT_LOOK_BACK: Final = 20_000
+"""Journal offsets searched for the newest snapshot; beyond, replay starts at the beginning."""
+
+QUOTE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a courier has besides the broker.
+
+    :param job: the job file's text.
+    :param quoting: directory of the development quoting service, for simulated jobs.
+    :param collateral: JSON and DER files for hardware quotes.
+    """
+
+    job: str
+    threads: int
+    quoting: Path | None = None
+    collateral: tuple[Path, Path] | None = None
+
+
+class Server:
+    """Serves one core until it closes its connection.
+
+    :param told: gets every :class:`~chiron_stream.wire.courier.Progress`.
+    """
+
+    def __init__(
+        self, effects: Effects, outside: Outside, told: Callable[[courier.Progress], None]
+    ) -> None:
+        self._effects = effects
+        self._outside = outside
+        self._told = told
+        self.ended: courier.Ended | None = None
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer until end of file."""
+        while (data := _receive_frame(connection)) is not None:
+            try:
+                answer = self._answer(courier.read_request(data))
+            except ChironError as error:
+                kind = type(error).__name__
+                answer = courier.Untaken(kind, error.code, str(error)[:600])
+            connection.sendall(courier.frame(answer))
+
+    def _answer(self, request: courier.Request) -> courier.Answer:
+        return _HANDLERS[type(request)](self, request)
+
+    def _begin(self, _request: courier.Begin) -> courier.Answer:
+        return courier.Job(self._outside.job, int(self._effects.now()), self._outside.threads)
+
+    def _tail(self, request: courier.Tail) -> courier.Answer:
+        self._effects.follow(
+            request.topic, request.partition, request.offset, committed=request.committed
+        )
+        return courier.Taken()
+
+    def _reach(self, request: courier.Reach) -> courier.Answer:
+        marks = self._effects.watermarks(request.topic, request.partition)
+        return courier.Marks(*marks, self._effects.partitions(request.topic))
+
+    def _append(self, request: courier.Append) -> courier.Answer:
+        return courier.Positions(self._effects.append(request.records))
+
+    def _start_writer(self, _request: courier.StartWriter) -> courier.Answer:
+        self._effects.start_writer()
+        return courier.Taken()
+
+    def _commit(self, request: courier.Commit) -> courier.Answer:
+        return courier.Positions(self._effects.commit(request.records))
+
+    def _newest(self, _request: courier.NewestSnapshot) -> courier.Answer:
+        return courier.Hint(self._effects.newest_mark("journal", b"snapshot", SNAPSHOT_LOOK_BACK))
+
+    def _progress(self, request: courier.Progress) -> courier.Answer:
+        self._told(request)
+        return courier.Taken()
+
+    def _ended(self, request: courier.Ended) -> courier.Answer:
+        self.ended = request
+        return courier.Taken()
+
+    def _poll(self, request: courier.Poll) -> Lines:
+        records = self._effects.poll(request.limit, request.wait_ms / 1000)
+        lines = tuple(
+            Line(self._effects.topic_of(one), one.partition.number, one.offset, one.value)
+            for one in records
+        )
+        return Lines(lines, int(self._effects.now() * 1000), 0)
+
+    def _read(self, request: courier.Read) -> Lines:
+        records, behind = self._effects.read(
+            request.topic,
+            request.partition,
+            request.first,
+            request.end,
+            committed=request.committed,
+        )
+        lines = tuple(
+            Line(request.topic, request.partition, one.offset, one.value) for one in records
+        )
+        return Lines(lines, int(self._effects.now() * 1000), behind)
+
+    def _relay(self, request: courier.Relay) -> courier.Answer:
+        if self._outside.quoting is None:
+            raise UsageRefused("there is no quoting service", hint="run: chiron up")
+        return courier.Relayed(relay(self._outside.quoting, request.request, QUOTE_SECONDS))
+
+    def _collateral(self, _request: courier.Collateral) -> courier.Answer:
+        if self._outside.collateral is None:
+            raise UsageRefused(
+                "there is no collateral for hardware quotes",
+                hint="name its files with --collateral and --root",
+            )
+        json, der = self._outside.collateral
+        return courier.Collected(json.read_bytes(), der.read_bytes())
+
+
+_HANDLERS: Final[dict[type[courier.Request], Callable[[Server, Any], courier.Answer]]] = {
+    courier.Begin: Server._begin,
+    courier.Tail: Server._tail,
+    courier.Poll: Server._poll,
+    courier.Read: Server._read,
+    courier.Reach: Server._reach,
+    courier.Append: Server._append,
+    courier.StartWriter: Server._start_writer,
+    courier.Commit: Server._commit,
+    courier.Relay: Server._relay,
+    courier.Collateral: Server._collateral,
+    courier.NewestSnapshot: Server._newest,
+    courier.Progress: Server._progress,
+    courier.Ended: Server._ended,
+}
+
+
+def _receive_frame(connection: socket.socket) -> bytes | None:
+    prefix = _receive(connection, 4)
+    return None if prefix is None else _receive(connection, courier.frame_length(prefix))
+
+
+def _receive(connection: socket.socket, length: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < length:
+        part = connection.recv(min(length - len(data), 1 << 20))
+        if not part:
+            return None
+        data += part
+    return bytes(data)
