@@ -62,7 +62,7 @@ def prepare(schema: Schema, data: Any, *, purpose: Purpose = "train") -> Prepare
     columns: dict[str, Array] = {}
     rows: int | None = None
     for column in wanted:
-        _check_there(column.name, names)
+        _check_there(column.name, names, schema)
         array = _array(column, get(column.name))
         rows = len(array) if rows is None else rows
         _check_rows(column.name, array, rows)
@@ -94,12 +94,14 @@ def _source(data: Any) -> tuple[list[Any], Callable[[str], Any]]:
     )
 
 
-def _check_there(name: str, names: list[Any]) -> None:
+def _check_there(name: str, names: list[Any], schema: Schema) -> None:
     count = names.count(name)
     if count == 1:
         return
     what = "the data has it twice" if count else "the data does not have it"
-    near = difflib.get_close_matches(name, [one for one in names if isinstance(one, str)], 1)
+    known = {column.name for column in schema.columns}
+    strange = [one for one in names if isinstance(one, str) and one not in known]
+    near = difflib.get_close_matches(name, strange, 1)
     raise values.mismatch(
         name,
         None,
