@@ -70,7 +70,7 @@ class Membership:
         record = tasks.read_record(line.value)
         if isinstance(record, Welcome):
             self._welcome(record)
-        elif isinstance(record, TaskRecord) and record.boot == self.boot.id:
+        elif record.boot == self.boot.id:
             yield from self._task(record)
 
     def _activation(self, activation: Activation) -> None:

@@ -1,0 +1,1 @@
+"""A whole SIMULATED job on this machine: its directory, and its processes."""
