@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +26,14 @@ from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.errors import ChironError
 from chiron_stream.job import file
 from chiron_stream.settings import resolve
+from chiron_stream.simulation.relay import relay
 from chiron_stream.wire import courier
 from enclave_workers.courier.effects import Effects
 from enclave_workers.courier.serving import Outside, Server
 
 CORE: Final = (sys.executable, "-m", "enclave_workers.core")
 ACCEPT_SECONDS: Final = 60.0
+QUOTE_SECONDS: Final = 10.0
 TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -79,7 +81,7 @@ def _run(flags: argparse.Namespace, core: Sequence[str]) -> int:
     servers = flags.bootstrap_servers or job.bootstrap_servers
     catalogue = load_catalogue()
     both = (flags.collateral, flags.root) if flags.collateral and flags.root else None
-    outside = Outside(text, flags.threads, flags.quoting_service, both)
+    outside = Outside(text, flags.threads, _relay(flags.quoting_service), both)
     with KafkaBroker(servers, settings.kafka, limit_of=catalogue.value_limit) as broker:
         broker.connect()
         effects = Effects(broker, catalogue, job.policy.name)
@@ -88,6 +90,12 @@ def _run(flags: argparse.Namespace, core: Sequence[str]) -> int:
             return _with_core(flags, core, server)
         finally:
             effects.close()
+
+
+def _relay(directory: Path | None) -> Callable[[bytes], bytes] | None:
+    if directory is None:
+        return None
+    return lambda request: relay(directory, request, QUOTE_SECONDS)
 
 
 def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server) -> int:

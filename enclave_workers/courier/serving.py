@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from chiron_stream.errors import ChironError, UsageRefused
-from chiron_stream.simulation.relay import relay
 from chiron_stream.wire import courier
 from chiron_stream.wire.courier import Line, Lines
 from enclave_workers.courier.effects import Effects
@@ -17,21 +16,19 @@ from enclave_workers.courier.effects import Effects
 SNAPSHOT_LOOK_BACK: Final = 20_000
 """Journal offsets searched for the newest snapshot; beyond, replay starts at the beginning."""
 
-QUOTE_SECONDS: Final = 10.0
-
 
 @dataclass(frozen=True)
 class Outside:
     """What a courier has besides the broker.
 
     :param job: the job file's text.
-    :param quoting: directory of the development quoting service, for simulated jobs.
+    :param relay: carries sealed bytes to the development quoting service, for simulated jobs.
     :param collateral: JSON and DER files for hardware quotes.
     """
 
     job: str
     threads: int
-    quoting: Path | None = None
+    relay: Callable[[bytes], bytes] | None = None
     collateral: tuple[Path, Path] | None = None
 
 
@@ -118,9 +115,9 @@ class Server:
         return Lines(lines, int(self._effects.now() * 1000), behind)
 
     def _relay(self, request: courier.Relay) -> courier.Answer:
-        if self._outside.quoting is None:
+        if self._outside.relay is None:
             raise UsageRefused("there is no quoting service", hint="run: chiron up")
-        return courier.Relayed(relay(self._outside.quoting, request.request, QUOTE_SECONDS))
+        return courier.Relayed(self._outside.relay(request.request))
 
     def _collateral(self, _request: courier.Collateral) -> courier.Answer:
         if self._outside.collateral is None:
