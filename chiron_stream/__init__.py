@@ -14,19 +14,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chiron_stream.clients.identity import Identity
+    from chiron_stream.clients.owner import DataOwner
+    from chiron_stream.clients.provider import ModelProvider
+    from chiron_stream.clients.query import QueryClient
     from chiron_stream.errors import (
+        AnswerTimeout,
         BrokerUnreachable,
+        BudgetExhausted,
         ChironError,
+        EvidenceRefused,
+        JobRefused,
+        RecipeRefused,
+        SchemaMismatch,
         TamperDetected,
     )
+    from chiron_stream.job.simulation import InsecureSimulation
+    from chiron_stream.recipe import Recipe
 
 _HOME = {
+    "AnswerTimeout": "chiron_stream.errors",
     "BrokerUnreachable": "chiron_stream.errors",
+    "BudgetExhausted": "chiron_stream.errors",
     "ChironError": "chiron_stream.errors",
+    "DataOwner": "chiron_stream.clients.owner",
+    "EvidenceRefused": "chiron_stream.errors",
+    "Identity": "chiron_stream.clients.identity",
+    "InsecureSimulation": "chiron_stream.job.simulation",
+    "JobRefused": "chiron_stream.errors",
+    "ModelProvider": "chiron_stream.clients.provider",
+    "QueryClient": "chiron_stream.clients.query",
+    "Recipe": "chiron_stream.recipe",
+    "RecipeRefused": "chiron_stream.errors",
+    "SchemaMismatch": "chiron_stream.errors",
     "TamperDetected": "chiron_stream.errors",
 }
 
-__all__ = ["BrokerUnreachable", "ChironError", "TamperDetected"]
+__all__ = [
+    "AnswerTimeout",
+    "BrokerUnreachable",
+    "BudgetExhausted",
+    "ChironError",
+    "DataOwner",
+    "EvidenceRefused",
+    "Identity",
+    "InsecureSimulation",
+    "JobRefused",
+    "ModelProvider",
+    "QueryClient",
+    "Recipe",
+    "RecipeRefused",
+    "SchemaMismatch",
+    "TamperDetected",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,14 @@ from chiron_stream.errors import BugFound, ChironError
 INTERRUPTED: Final = 130
 
 NOUNS: Final = {
-    "up": "start a local Apache Kafka and keep it until Ctrl-C",
-    "down": "stop the local Apache Kafka that runs in a directory",
+    "init": "make a SIMULATED job of one's own: keys for all parties, a signed policy",
+    "up": "start a job's processes, or a local Apache Kafka alone, until Ctrl-C",
+    "down": "stop the job, or the local Apache Kafka, that runs in a directory",
+    "status": "show how far a job is, by its signed checkpoints and its workers here",
+    "publish": "check, seal and send a file's rows as a data set",
+    "predict": "ask about one row: a sealed query, a sealed answer",
+    "job": "verify a job file and show its terms",
+    "worker": "run one enclave worker, courier and core",
     "topics": "compare the topic catalogue with a broker: plan, apply, check",
     "config": "show every setting and where its value comes from",
 }

@@ -1,32 +1,119 @@
-"""``chiron up``: a local Apache Kafka in the foreground."""
+"""``chiron up``: a job's processes, or a local Apache Kafka alone, in the foreground."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from chiron_stream.broker.local import LocalKafka
 from chiron_stream.cli.common import Context, context, parser
+from chiron_stream.cli.jobs import add_simulation
 from chiron_stream.cli.main import NOUNS
-from chiron_stream.errors import BrokerNotStarted
+from chiron_stream.errors import BrokerNotStarted, ChironError, UsageRefused
 from chiron_stream.events import emit
+from chiron_stream.local.directory import JobDirectory
+from chiron_stream.local.running import RunningJob
+from chiron_stream.local.services import Service
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start a broker, say where it is, and keep it until it is told to end."""
+    """Start what was asked for, say where it is, and keep it until told to end."""
     made = parser("up", NOUNS["up"])
-    made.add_argument(
-        "--broker-only",
-        action="store_true",
-        required=True,
-        help="start the broker and nothing else (jobs are not started by this version)",
-    )
-    made.add_argument("--port", type=int, help="port on 127.0.0.1; the default is a free one")
+    made.add_argument("directory", nargs="?", type=Path, help="of a job, made by chiron init")
+    made.add_argument("--broker-only", action="store_true", help="start a broker and nothing else")
+    made.add_argument("--port", type=int, help="of the broker; the default is a free one")
+    add_simulation(made)
     ready = context(made.parse_args(arguments))
+    if ready.flags.broker_only == (ready.flags.directory is not None):
+        raise UsageRefused("what shall be up?", expected="a job's directory, or --broker-only")
     signal.signal(signal.SIGTERM, _end)
+    if ready.flags.broker_only:
+        return _broker(ready)
+    return _job(ready, JobDirectory(ready.flags.directory.resolve()))
+
+
+def _job(ready: Context, directory: JobDirectory) -> int:
+    directory.job().require_simulation(ready.flags.insecure_simulation)
+    found = ready.settings.found["bootstrap_servers"]
+    servers = None if found.origin == "default" else str(found.value)
+    failed: list[tuple[Service, int]] = []
+    wake = threading.Event()
+
+    def ended(service: Service, code: int) -> None:
+        failed.append((service, code))
+        wake.set()
+
+    running = RunningJob(
+        directory,
+        bootstrap_servers=servers,
+        kafka=ready.settings.kafka,
+        heap_mb=ready.settings.number("heap_mb"),
+        cache=ready.settings.path("cache"),
+        report=ready.output.note,
+        ended=ended,
+    )
+    began = time.monotonic()
+    with _only_one(directory), running:
+        _announce_job(ready, running, time.monotonic() - began)
+        while not wake.wait(1.0):
+            pass
+    service, code = failed[0]
+    raise _Ended(
+        f"{service.name} ended for a reason that starting again cannot mend",
+        code="WORKER_ENDED",
+        got=f"exit code {code}",
+        hint=f"its log is {service.log}",
+    )
+
+
+class _Ended(ChironError):
+    """A worker that cannot be started again."""
+
+
+@contextmanager
+def _only_one(directory: JobDirectory) -> Iterator[None]:
+    """Hold the directory's lock, with our process id in it, as long as the job is up."""
+    directory.run.mkdir(exist_ok=True)
+    path = directory.run / "lock"
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BrokerNotStarted(
+                f"the job in {directory.path} is up already",
+                code="ALREADY_RUNNING",
+                hint=f"run: chiron down {directory.path}",
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _announce_job(ready: Context, running: RunningJob, seconds: float) -> None:
+    job = running.job
+    workers = ", ".join(running.services)
+    facts = {
+        "job": job.policy.name,
+        "bootstrap_servers": running.bootstrap_servers,
+        "workers": list(running.services),
+        "simulated": job.policy.is_simulated,
+    }
+    ready.output.data("job.up", facts, f"CHIRON_BOOTSTRAP_SERVERS={running.bootstrap_servers}")
+    ready.output.note(f"SIMULATED job {job.policy.name} is up after {seconds:.1f} s: {workers}")
+    ready.output.note(f"logs are in {running.directory.run}")
+    ready.output.note(f"Ctrl-C stops it; from elsewhere: chiron down {running.directory.path}")
+
+
+def _broker(ready: Context) -> int:
     kafka = LocalKafka(
         ready.settings.path("broker_directory"),
         port=ready.flags.port,
@@ -72,5 +159,5 @@ def _keep(ready: Context, kafka: LocalKafka) -> int:
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End as asked: the broker stops on the way out."""
+    """End as asked: everything stops on the way out."""
     raise SystemExit(0)

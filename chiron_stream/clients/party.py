@@ -58,58 +58,33 @@ class OpenSession:
     accept: Accept
 
 
-class Party:
-    """A member of a job with its identity, connected to the job's broker.
+class Connected:
+    """A verified job and a connection to its broker.
 
-    :param job: a verified job, or the path of a job file.
-    :param identity: the member's keys, or the path of its identity file.
-    :param evidence: ``InsecureSimulation()`` to accept a SIMULATED job; nothing else does.
     :param bootstrap_servers: another broker than the job file names.
     :param kafka: Kafka client properties under Kafka's own names.
     :param broker: a broker of the caller's, instead; it is not closed.
-    :raises JobRefused: the job is simulated and the caller did not ask for that, or the identity
-        is not in the roster.
     """
-
-    purpose: Purpose
 
     def __init__(
         self,
-        job: Job | Path | str,
-        identity: Identity | Path | str,
+        job: Job,
         *,
-        evidence: InsecureSimulation | None = None,
-        bootstrap_servers: str | None = None,
-        kafka: Mapping[str, str] | None = None,
-        broker: Broker | None = None,
+        allow_simulation: bool,
+        bootstrap_servers: str | None,
+        kafka: Mapping[str, str] | None,
+        broker: Broker | None,
     ) -> None:
-        self.job = job if isinstance(job, Job) else file.loads(Path(job).read_text("utf-8"))
-        self.job.require_simulation(isinstance(evidence, InsecureSimulation))
-        self.identity = identity if isinstance(identity, Identity) else Identity.load(identity)
-        self._allow_simulation = evidence is not None
-        self._check_roster()
+        self.job = job
+        self._allow_simulation = allow_simulation
         self._catalogue = load_catalogue()
         self._own_broker: KafkaBroker | None = None
         if broker is None:
-            self._own_broker = KafkaBroker(
-                bootstrap_servers or self.job.bootstrap_servers,
-                kafka,
-                limit_of=self._catalogue.value_limit,
-            )
-        self._broker: Broker = broker or self._own_broker  # type: ignore[assignment]  # one is set
+            servers = bootstrap_servers or job.bootstrap_servers
+            limit_of = self._catalogue.value_limit
+            broker = self._own_broker = KafkaBroker(servers, kafka, limit_of=limit_of)
+        self.broker: Broker = broker
         self._producer: Producer | None = None
-
-    def _check_roster(self) -> None:
-        found = member(self.job.policy, self.identity.public)
-        wanted = _ROLE[self.purpose]
-        if found is None or found.role is not wanted:
-            raise JobRefused(
-                f"the identity {self.identity.name} is not in the roster of {self.job.policy.name}",
-                code="ROSTER",
-                expected=f"a member in the role {wanted.name.lower()}",
-                got="no such identity" if found is None else found.role.name.lower(),
-                hint="send the line of your public key to whoever writes the policy",
-            )
 
     def partition(self, topic: str, number: int = 0) -> Partition:
         """Return a partition of one of the job's topics."""
@@ -123,21 +98,16 @@ class Party:
     def producer(self) -> Producer:
         """The producer, made when first used."""
         if self._producer is None:
-            self._producer = self._broker.producer()
+            self._producer = self.broker.producer()
         return self._producer
-
-    @property
-    def broker(self) -> Broker:
-        """The broker."""
-        return self._broker
 
     def activations(self) -> list[Activation]:
         """Return every activation on ``authority``, oldest first; nothing of them is verified."""
         place = self.partition("authority")
-        marks = self._broker.watermarks(place)
+        marks = self.broker.watermarks(place)
         if marks.stable == marks.low:
             return []
-        with self._broker.reader({place: marks.low}, wait=0.01) as reader:
+        with self.broker.reader({place: marks.low}, wait=0.01) as reader:
             return [Activation.unpack(one.value) for one in read_until(reader, place, marks.stable)]
 
     def appraised(self, activation: Activation, now: int) -> Appraised:
@@ -158,6 +128,73 @@ class Party:
             now=now,
             allow_simulation=self._allow_simulation,
         )
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._producer is not None:
+            self._producer.close()
+        if self._own_broker is not None:
+            self._own_broker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Party(Connected):
+    """A member of a job with its identity.
+
+    :param job: a verified job, or the path of a job file.
+    :param identity: the member's keys, or the path of its identity file.
+    :param evidence: ``InsecureSimulation()`` to accept a SIMULATED job; nothing else does.
+    :raises JobRefused: the job is simulated and the caller did not ask for that, or the identity
+        is not in the roster.
+
+    The other arguments are those of :class:`Connected`.
+    """
+
+    purpose: Purpose
+
+    def __init__(
+        self,
+        job: Job | Path | str,
+        identity: Identity | Path | str,
+        *,
+        evidence: InsecureSimulation | None = None,
+        bootstrap_servers: str | None = None,
+        kafka: Mapping[str, str] | None = None,
+        broker: Broker | None = None,
+    ) -> None:
+        found = job if isinstance(job, Job) else file.loads(Path(job).read_text("utf-8"))
+        found.require_simulation(isinstance(evidence, InsecureSimulation))
+        self.identity = identity if isinstance(identity, Identity) else Identity.load(identity)
+        self._check_roster(found)
+        super().__init__(
+            found,
+            allow_simulation=evidence is not None,
+            bootstrap_servers=bootstrap_servers,
+            kafka=kafka,
+            broker=broker,
+        )
+
+    def _check_roster(self, job: Job) -> None:
+        found = member(job.policy, self.identity.public)
+        wanted = _ROLE[self.purpose]
+        if found is None or found.role is not wanted:
+            raise JobRefused(
+                f"the identity {self.identity.name} is not in the roster of {job.policy.name}",
+                code="ROSTER",
+                expected=f"a member in the role {wanted.name.lower()}",
+                got="no such identity" if found is None else found.role.name.lower(),
+                hint="send the line of your public key to whoever writes the policy",
+            )
 
     def coordinator(self, timeout: float = timeouts.COORDINATOR) -> Coordinator:
         """Return the newest coordinator, appraised; waits until there is one.
@@ -218,7 +255,7 @@ class Party:
         )
         record = opened.pack()
         place = self.partition("replies")
-        replies = Replies(self._broker, place, keys, self._broker.watermarks(place).stable)
+        replies = Replies(self.broker, place, keys, self.broker.watermarks(place).stable)
         try:
             self.send("control", record, keys.session)
             accept = self._accepted(replies, deadline)
@@ -246,21 +283,3 @@ class Party:
     def send(self, topic: str, value: bytes, key: bytes, partition: int = 0) -> None:
         """Append a record and wait until it is acknowledged."""
         self.producer.send(Outgoing(self.partition(topic, partition), value, key)).result()
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._producer is not None:
-            self._producer.close()
-        if self._own_broker is not None:
-            self._own_broker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

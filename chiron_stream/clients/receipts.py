@@ -21,7 +21,7 @@ from chiron_stream.wire.receipts import (
 )
 
 if TYPE_CHECKING:
-    from chiron_stream.clients.party import Party
+    from chiron_stream.clients.party import Connected
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Receipt:
     freshness: str = "local"
 
 
-def receipt_records(party: Party) -> Iterator[CheckpointRecord | PlanRecord]:
+def receipt_records(party: Connected) -> Iterator[CheckpointRecord | PlanRecord]:
     """Yield what stands on ``receipts`` now; nothing of it is verified."""
     place = party.partition("receipts")
     marks = party.broker.watermarks(place)
@@ -51,7 +51,7 @@ def receipt_records(party: Party) -> Iterator[CheckpointRecord | PlanRecord]:
             yield read_record(record.value)
 
 
-def checkpoints(party: Party) -> list[tuple[Checkpoint, CheckpointRecord]]:
+def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:
     """Return every checkpoint of the job, verified, in order.
 
     :raises TamperDetected: a signature, the chain of hashes, or two that contradict each other.
@@ -76,7 +76,7 @@ def checkpoints(party: Party) -> list[tuple[Checkpoint, CheckpointRecord]]:
     return found
 
 
-def _signers(party: Party) -> dict[bytes, AttestedKeyDocument]:
+def _signers(party: Connected) -> dict[bytes, AttestedKeyDocument]:
     """Return every epoch's coordinator, appraised at a time when its keys were good."""
     now = int(time.time())
     found = {}
@@ -87,7 +87,9 @@ def _signers(party: Party) -> dict[bytes, AttestedKeyDocument]:
     return found
 
 
-def read_receipts(party: Party, wanted: Mapping[int, tuple[bytes, int, bytes]]) -> list[Receipt]:
+def read_receipts(
+    party: Connected, wanted: Mapping[int, tuple[bytes, int, bytes]]
+) -> list[Receipt]:
     """Return receipts for shards given by number as (session, number, digest)."""
     leaves = {shard_leaf(*one): number for number, one in wanted.items()}
     first: dict[int, Checkpoint] = {}

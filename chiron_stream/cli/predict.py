@@ -1,0 +1,45 @@
+"""``chiron predict``: one sealed query, one sealed answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chiron_stream.cli.common import context, parser
+from chiron_stream.cli.jobs import acting, add_member, connection, evidence
+from chiron_stream.cli.main import NOUNS
+from chiron_stream.clients.query import QueryClient
+from chiron_stream.job.policy import Role
+from chiron_stream.local.directory import JobDirectory
+from chiron_stream.sources.files import read_row
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Ask about one row and print the answer."""
+    made = parser("predict", NOUNS["predict"])
+    made.add_argument("row", nargs="+", metavar="NAME=VALUE", help="one for each column")
+    made.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="(30)")
+    add_member(made, "client")
+    ready = context(made.parse_args(arguments))
+    directory = JobDirectory(ready.flags.job.resolve())
+    job = directory.job()
+    row = read_row(ready.flags.row, job.policy.schema)
+    identity = acting(directory, job, Role.CLIENT, ready.flags.member)
+    options = connection(ready, job)
+    with QueryClient(job, identity, evidence=evidence(ready.flags), **options) as client:
+        answer = client.predict(row, timeout=ready.flags.timeout)
+    fields = {
+        "value": answer.value,
+        "release": answer.release,
+        "version": answer.version,
+        "checkpoint": answer.checkpoint.hex(),
+        "budget_left": answer.budget_left,
+        "freshness": answer.freshness,
+        "simulated": answer.simulated,
+    }
+    ready.output.data("answer", fields, str(answer.value))
+    mark = "SIMULATED, " if answer.simulated else ""
+    ready.output.note(
+        f"{mark}release {answer.release}, freshness: {answer.freshness}, "
+        f"{answer.budget_left} answers left"
+    )
+    return 0
