@@ -33,11 +33,12 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link = Link(connection)
+        # Core and courier live and die together, whatever is being computed.
+        link = Link(connection, gone=lambda: os._exit(0))
         try:
-            _run(role, link)
+            run(role, link)
         except CourierGone:
-            return 0  # core and courier live and die together
+            return 0
         except ChironError as error:
             return _ended(link, error)
     return 0
@@ -51,7 +52,12 @@ def _asked(arguments: list[str], port: str) -> tuple[str, int]:
     return arguments[0], int(port)
 
 
-def _run(role: str, link: Link) -> None:
+def run(role: str, link: Link) -> None:
+    """Run a core on the calling thread until its courier goes away.
+
+    :raises CourierGone: it did; threads that the core started have ended.
+    :raises ChironError: whatever else ends a core.
+    """
     begun = link.begin()
     job = file.loads(begun.text)
     tee = _tee(role, link, job)

@@ -40,6 +40,19 @@ def follow(
     membership.join()
     beats = Heartbeats(membership)
     beats.start()
+    try:
+        _follow(link, membership, beats, take_task, take_others)
+    finally:
+        beats.stop()
+
+
+def _follow(
+    link: Link,
+    membership: Membership,
+    beats: Heartbeats,
+    take_task: Callable[[Task], None],
+    take_others: Callable[[list[Line], float], None],
+) -> None:
     told = ""
     while beats.error is None:
         answer = link.poll(BATCH, WAIT_MS)

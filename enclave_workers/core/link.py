@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from chiron_stream import errors
@@ -41,10 +41,13 @@ class Link:
     """Requests to the courier.
 
     :param connection: connected to the courier on the loopback interface.
+    :param gone: called by threads of the core, other than its own, that find the courier gone; a
+        process ends there and then, whatever is being computed.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, gone: Callable[[], None] = lambda: None) -> None:
         self._socket = connection
+        self.gone = gone
         self._lock = threading.Lock()
 
     def _ask(self, request: courier.Request, kind: type[A]) -> A:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 
@@ -158,6 +157,10 @@ class Membership:
         self._beats += 1
         self._link.append([Send("presence", 0, record, self.boot.id, b"")])
 
+    def courier_gone(self) -> None:
+        """End the core from the thread of its heartbeats."""
+        self._link.gone()
+
 
 class Heartbeats:
     """A thread that beats once a second until the link is gone; its error ends the core."""
@@ -182,7 +185,8 @@ class Heartbeats:
             try:
                 self._membership.beat()
             except CourierGone:
-                os._exit(0)  # core and courier live and die together, whatever is being computed
+                self._membership.courier_gone()
+                return
             except ChironError as error:
                 self.error = error
                 return
