@@ -1,0 +1,225 @@
+"""A recipe: a module, its loss, its optimizer, written as a closed graph and weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import torch
+from torch import nn
+
+from chiron_stream.errors import RecipeRefused
+from chiron_stream.graph.checked import CheckedRecipe, Limits, commitment
+from chiron_stream.graph.checker import check
+from chiron_stream.graph.columns import ColumnKinds, bind
+from chiron_stream.graph.definition import Buffer, Definition, Graph, Input, Parameter
+from chiron_stream.graph.format import serialize
+from chiron_stream.graph.schedules import Constant, Schedule
+from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
+from chiron_stream.recipe.explaining import explain
+from chiron_stream.recipe.settings import OptimizerFactory, optimizer_setting
+from chiron_stream.recipe.tracing import Evaluating, Training, mode, trace
+from chiron_stream.recipe.translation import Translator
+
+_DTYPES: Final = {torch.float32: "f32", torch.int64: "i64", torch.bool: "bool"}
+_NODE: Final = re.compile(r"(train|eval) graph, node (\d+)")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a provider publishes.
+
+    :param definition: the closed graph, as JSON.
+    :param weights: parameters, then buffers, flat and little-endian.
+    :param checked: what the check found, as a worker's will.
+    """
+
+    definition: bytes = field(repr=False)
+    weights: bytes = field(repr=False)
+    checked: CheckedRecipe = field(repr=False)
+
+    @classmethod
+    def export(
+        cls,
+        module: nn.Module,
+        *,
+        loss: Loss,
+        inputs: Mapping[str, Columns],
+        target: str,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        batch_size: int = 128,
+        columns: ColumnKinds | None = None,
+        example: Example | None = None,
+        limits: Limits | None = None,
+    ) -> Self:
+        """Return the recipe of a module. The module stays as it is.
+
+        :param loss: of (prediction, target); a module may have buffers, but no parameters.
+        :param inputs: columns by the names of ``forward()``'s parameters: a list of number columns
+            comes as float32 ``[rows, columns]``, one column as it is.
+        :param target: the column to predict.
+        :param optimizer: such as ``partial(torch.optim.SGD, lr=0.1)``.
+        :param schedule: of the learning rate; constant if not given.
+        :param batch_size: rows of a training batch, at least 2.
+        :param columns: kinds and shapes of the schema's columns; then the binding is checked too.
+        :param example: tensors ``[rows, ...]`` by parameter (and target column), where a single
+            column is no category.
+        :param limits: of the job.
+        :raises RecipeRefused: EXPORT_…, naming module and line, or what the check refuses.
+        """
+        definition, places = _definition(
+            _Parts(module, loss, tuple(inputs)),
+            bound_inputs(inputs, columns, example or {}),
+            bound_target(len(inputs), target, loss, columns, example or {}),
+            (optimizer, schedule or Constant(), batch_size),
+        )
+        if columns is not None:
+            bind(definition, columns)
+        data = serialize(definition)
+        weights = b"".join(_bytes(one) for _, one in _Parts(module, loss, ()).tensors())
+        return cls(data, weights, _checked(data, limits, places))
+
+    @property
+    def commitment(self) -> bytes:
+        """What the job's policy names this recipe by (32 bytes)."""
+        return commitment(self.definition, self.weights)
+
+    def explain(self) -> str:
+        """Return what the recipe holds, in plain words."""
+        return explain(self.checked)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The provider's module and loss, and the names of forward()'s parameters."""
+
+    module: nn.Module
+    loss: Loss
+    names: tuple[str, ...]
+
+    def owners(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the modules that hold tensors, with the names that the wrappers give them."""
+        yield "module", self.module
+        if isinstance(self.loss, nn.Module):
+            yield "loss", self.loss
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield parameters, then buffers, each once, in the order of ids."""
+        for prefix, owner in self.owners():
+            yield from owner.named_parameters(prefix)
+        for prefix, owner in self.owners():
+            yield from owner.named_buffers(prefix)
+
+    def ids(self, first: int) -> dict[str, int]:
+        """Return the id of each parameter and buffer under all of its names."""
+        numbers = {id(one): n for n, (_, one) in enumerate(self.tensors(), first)}
+        found = {}
+        for prefix, owner in self.owners():
+            for name, one in owner.named_parameters(prefix, remove_duplicate=False):
+                found[name] = numbers[id(one)]
+            for name, buffer in owner.named_buffers(prefix, remove_duplicate=False):
+                found[name] = numbers[id(buffer)]
+        return found
+
+
+def _definition(
+    parts: _Parts,
+    inputs: tuple[Input, ...],
+    target: Input,
+    plan: tuple[OptimizerFactory, Schedule, int],
+) -> tuple[Definition, dict[str, dict[int, str]]]:
+    """Return the definition, and for each graph where its nodes come from."""
+    optimizer, schedule, batch_size = plan
+    parameters, buffers = _declared(parts, target.id + 1)
+    first = target.id + 1 + len(parameters) + len(buffers)
+    tensors = parts.ids(target.id + 1)
+    graphs: dict[str, Graph] = {}
+    places = {}
+    for name in ("train", "eval"):
+        translator = _translator(parts, inputs, target if name == "train" else None, tensors, first)
+        graphs[name] = translator.graph()
+        places[name] = translator.places
+    definition = Definition(
+        inputs,
+        target,
+        parameters,
+        buffers,
+        graphs["train"],
+        graphs["eval"],
+        optimizer_setting(optimizer, parts.module),
+        schedule,
+        batch_size,
+    )
+    return definition, places
+
+
+def _translator(
+    parts: _Parts,
+    inputs: tuple[Input, ...],
+    target: Input | None,
+    tensors: Mapping[str, int],
+    first: int,
+) -> Translator:
+    wrapper: Training | Evaluating
+    if target is None:
+        wrapper = Evaluating(parts.module, parts.names)
+    else:
+        wrapper = Training(parts.module, parts.loss, parts.names)
+    with mode(wrapper, training=target is not None):
+        program = trace(wrapper, inputs, target)
+    numbers = [one.id for one in inputs] + ([] if target is None else [target.id])
+    return Translator(program, tensors, numbers, first)
+
+
+def _declared(parts: _Parts, first: int) -> tuple[tuple[Parameter, ...], tuple[Buffer, ...]]:
+    parameters: list[Parameter] = []
+    buffers: list[Buffer] = []
+    for number, (name, one) in enumerate(parts.tensors(), first):
+        dtype = _dtype(name, one)
+        shape = tuple(one.shape)
+        if isinstance(one, nn.Parameter):
+            _check_parameter(name, one)
+            parameters.append(Parameter(number, dtype, shape, one.requires_grad))
+        else:
+            buffers.append(Buffer(number, dtype, shape))
+    return tuple(parameters), tuple(buffers)
+
+
+def _dtype(name: str, one: torch.Tensor) -> str:
+    if one.dtype not in _DTYPES or one.device.type != "cpu":
+        raise RecipeRefused(
+            f"{name.removeprefix('module.')} is refused",
+            code="EXPORT_FORM",
+            expected="float32, int64 or bool on the CPU",
+            got=f"{one.dtype} on {one.device}",
+        )
+    return _DTYPES[one.dtype]
+
+
+def _check_parameter(name: str, one: nn.Parameter) -> None:
+    if name.startswith("loss.") or one.dtype != torch.float32:
+        raise RecipeRefused(
+            f"parameter {name} is refused",
+            code="EXPORT_FORM",
+            expected="float32 parameters, in the module and not in the loss",
+            got=f"{one.dtype}",
+        )
+
+
+def _checked(
+    data: bytes, limits: Limits | None, places: Mapping[str, Mapping[int, str]]
+) -> CheckedRecipe:
+    """Check as a worker does; a refusal's hint says where the node comes from."""
+    try:
+        return check(data, limits)
+    except RecipeRefused as error:
+        if found := _NODE.match(error.message):
+            error.hint = places[found[1]].get(int(found[2]))
+        raise
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().contiguous().numpy().tobytes()

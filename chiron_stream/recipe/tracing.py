@@ -1,0 +1,113 @@
+"""The front end: a module, and a loss, through ``torch.export`` with a symbolic batch axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from chiron_stream.errors import RecipeRefused
+from chiron_stream.graph.definition import Input
+from chiron_stream.graph.format import MAX_BATCH
+from chiron_stream.recipe.bindings import Loss, example_of
+from chiron_stream.recipe.places import place_of
+
+_EXAMPLE_ROWS: Final = 4
+_EXPORT_REFUSES: Final = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
+
+
+class Training(nn.Module):
+    """Rows and target to the loss."""
+
+    def __init__(self, module: nn.Module, loss: Loss, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.loss = loss
+        self.names = tuple(names)
+
+    def forward(self, values: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+        """Return ``loss(module(**inputs), target)``."""
+        made = self.module(**dict(zip(self.names, values, strict=True)))
+        return cast("torch.Tensor", self.loss(made, target))
+
+
+class Evaluating(nn.Module):
+    """Rows to predictions."""
+
+    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.names = tuple(names)
+
+    def forward(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return ``module(**inputs)``."""
+        made = self.module(**dict(zip(self.names, values, strict=True)))
+        return cast("torch.Tensor", made)
+
+
+@contextmanager
+def mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Put a module into one mode; afterwards each of its modules is as it was."""
+    before = {one: one.training for one in module.modules()}
+    module.train(training)
+    try:
+        yield
+    finally:
+        for one, was in before.items():
+            one.training = was
+
+
+def trace(
+    wrapper: Training | Evaluating, inputs: Sequence[Input], target: Input | None
+) -> ExportedProgram:
+    """Return the exported graph of a wrapper.
+
+    :param inputs: in the order of the wrapper's names.
+    :param target: for :class:`Training`.
+    :raises RecipeRefused: EXPORT_FORM: torch cannot make a graph of it, with torch's reason.
+    """
+    batch = Dim("batch", min=2, max=MAX_BATCH)
+    arguments: list[Any] = [tuple(example_of(one, _EXAMPLE_ROWS) for one in inputs)]
+    dynamic: list[Any] = [tuple({0: batch} for _ in inputs)]
+    if target is not None:
+        arguments.append(example_of(target, _EXAMPLE_ROWS))
+        dynamic.append({0: batch})
+    try:
+        made = torch.export.export(
+            wrapper, tuple(arguments), dynamic_shapes=tuple(dynamic), strict=False
+        )
+    except _EXPORT_REFUSES as error:
+        raise _no_graph(error) from error
+    _check_constants(made)
+    return made
+
+
+def _no_graph(error: Exception) -> RecipeRefused:
+    reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    return RecipeRefused(
+        f"torch.export cannot make a graph of the module: {reason}",
+        code="EXPORT_FORM",
+        hint="no branches or loops on values of tensors, the batch axis free; wrong types of "
+        "inputs: name them with columns= or example=",
+    )
+
+
+def _check_constants(made: ExportedProgram) -> None:
+    constants = {
+        one.arg.name
+        for one in made.graph_signature.input_specs
+        if one.kind not in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.USER_INPUT)
+    }
+    for node in made.graph.nodes:
+        if node.op == "placeholder" and node.name in constants:
+            user = next(iter(node.users), node)
+            raise RecipeRefused(
+                f"{place_of(user)}: a tensor made in forward() is refused",
+                code="EXPORT_FORM",
+                expected="buffers: self.register_buffer(...) in __init__()",
+            )

@@ -1,0 +1,93 @@
+"""The same rounds through a recipe and through the reference loop."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from chiron_stream.graph import state, training
+from chiron_stream.graph.columns import Array
+from chiron_stream.graph.schedules import Constant
+from chiron_stream.recipe import Recipe, Round, parameters_sha256, reference_loop
+from chiron_stream.recipe.bindings import Loss
+from chiron_stream.recipe.settings import OptimizerFactory
+
+SLOTS = ((65, 11), (33, 12), (2, 13), (48, 14))
+"""Rows and seed of each slot."""
+
+NUMBERS = ("age", "bp", "hr")
+
+
+def columns(count: int, seed: int, *, classes: int = 2) -> dict[str, Array]:
+    """Return three numbers, a category "site", a label "y" and a target "z"."""
+    dice = np.random.default_rng(seed)
+    found: dict[str, Array] = {
+        name: dice.standard_normal(count, dtype=np.float32) for name in NUMBERS
+    }
+    found["site"] = dice.integers(0, 5, count)
+    found["y"] = dice.integers(0, classes, count)
+    found["z"] = dice.standard_normal(count, dtype=np.float32)
+    return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with what it takes to train it."""
+
+    module: nn.Module
+    loss: Loss
+    optimizer: OptimizerFactory
+    inputs: Mapping[str, str | Sequence[str]]
+    target: str
+    batch_size: int = 16
+
+    def export(self) -> Recipe:
+        return Recipe.export(
+            self.module,
+            loss=self.loss,
+            inputs=self.inputs,
+            target=self.target,
+            optimizer=self.optimizer,
+            batch_size=self.batch_size,
+        )
+
+    def ours(self, recipe: Recipe) -> str:
+        """Train by slots, through the bytes of the state between them; return the digest."""
+        data = state.dump(state.initial(recipe.checked, recipe.weights))
+        step = 0
+        for count, seed in SLOTS:
+            before = state.load(recipe.checked, data)
+            after = training.train_slot(
+                recipe.checked, before, columns(count, seed), seed=seed, first_step=step
+            )
+            step += training.number_of_steps(count, self.batch_size)
+            data = state.dump(after)
+        return state.parameters_digest(state.load(recipe.checked, data)).hex()
+
+    def theirs(self) -> str:
+        """Train by the reference loop; return the digest."""
+        module = copy.deepcopy(self.module)
+        rounds = [self._round(count, seed) for count, seed in SLOTS]
+        trained = reference_loop(module, self.loss, self.optimizer, Constant(), rounds)
+        losses = [self.loss] if isinstance(self.loss, nn.Module) else []
+        return parameters_sha256(trained, *losses)
+
+    def _round(self, count: int, seed: int) -> Round:
+        table = columns(count, seed)
+        inputs = {
+            name: table[one] if isinstance(one, str) else np.stack([table[n] for n in one], 1)
+            for name, one in self.inputs.items()
+        }
+        return Round(inputs, table[self.target], seed, self.batch_size)
+
+
+def seeded(kind: type[nn.Module]) -> nn.Module:
+    """Return a module whose first weights are always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return kind()

@@ -1,0 +1,321 @@
+"""Export: what a recipe holds, and refusals that name the module and the provider's line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from chiron_stream.errors import RecipeRefused
+from chiron_stream.graph import prediction, state
+from chiron_stream.graph.checked import Limits, commitment
+from chiron_stream.graph.format import parse
+from chiron_stream.graph.optimizers import SGD
+from chiron_stream.recipe import Recipe
+from tests.unit.recipe import models
+from tests.unit.recipe.runs import NUMBERS, columns, seeded
+
+OPTIMIZER = partial(torch.optim.SGD, lr=0.1)
+
+
+def export(module: nn.Module, **changes: Any) -> Recipe:
+    options: dict[str, Any] = {
+        "loss": nn.CrossEntropyLoss(),
+        "inputs": {"x": list(NUMBERS)},
+        "target": "y",
+        "optimizer": OPTIMIZER,
+        **changes,
+    }
+    return Recipe.export(module, **options)
+
+
+def refusal(module: nn.Module, code: str, **changes: Any) -> RecipeRefused:
+    with pytest.raises(RecipeRefused) as caught:
+        export(module, **changes)
+    assert caught.value.code == code
+    return caught.value
+
+
+# ---------------------------------------------------------------- what a recipe holds
+
+
+def test_recipe_holds_definition_weights_and_commitment() -> None:
+    module = seeded(models.Plain)
+    recipe = export(module, batch_size=32)
+    definition = parse(recipe.definition)
+    assert definition == recipe.checked.definition
+    assert definition.batch_size == 32
+    assert definition.inputs[0].columns == NUMBERS
+    assert definition.target.columns == ("y",)
+    assert definition.optimizer == SGD(lr=0.1)
+    assert recipe.commitment == commitment(recipe.definition, recipe.weights)
+    first = module.get_parameter("net.0.weight").detach().numpy().tobytes()
+    assert recipe.weights.startswith(first)
+
+
+def test_export_is_the_same_each_time_and_holds_no_names() -> None:
+    recipe = export(seeded(models.Plain))
+    assert recipe == export(seeded(models.Plain))
+    assert b"net" not in recipe.definition
+    assert b"forward" not in recipe.definition
+
+
+def test_export_leaves_the_module_as_it_is() -> None:
+    module = seeded(models.Rich)
+    module.eval()
+    module.get_submodule("net.3").train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    generator = torch.get_rng_state()
+    export(module, inputs={"x": list(NUMBERS), "site": "site"})
+    assert not module.training
+    assert module.get_submodule("net.3").training
+    assert all(torch.equal(before[name], one) for name, one in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_eval_graph_is_the_module_in_eval_mode() -> None:
+    module = seeded(models.Rich)
+    recipe = export(module, inputs={"x": list(NUMBERS), "site": "site"})
+    table = columns(10, 1)
+    found = prediction.predict(
+        recipe.checked, state.initial(recipe.checked, recipe.weights), table, 10
+    )
+    x = torch.tensor(np.stack([table[name] for name in NUMBERS], 1))
+    with torch.no_grad():
+        expected = module.eval()(x=x, site=torch.tensor(table["site"]))
+    assert found.tobytes() == expected.numpy().tobytes()
+
+
+def test_tied_parameters_are_one() -> None:
+    recipe = export(seeded(models.Tied))
+    assert len(recipe.checked.definition.parameters) == 3
+
+
+def test_frozen_and_unused_parameters_are_kept_and_not_trained() -> None:
+    recipe = export(seeded(models.Frozen))
+    parameters = recipe.checked.definition.parameters
+    frozen = [one.id for one in parameters if not one.trainable]
+    assert len(frozen) == 2
+    assert len(recipe.checked.trained) == len(parameters) - 3
+
+
+def test_example_says_what_a_single_column_is() -> None:
+    recipe = export(
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 2)),
+        inputs={"input": "image"},
+        example={"input": torch.zeros(5, 3, 4)},
+    )
+    found = recipe.checked.definition.inputs[0]
+    assert (found.row_shape, found.columns, found.stacked) == ((3, 4), ("image",), False)
+
+
+def test_columns_say_what_each_column_is() -> None:
+    kinds = {"image": ("tensor", (3, 4)), "risk": ("target", ())}
+    recipe = export(
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 1), nn.Flatten(0)),
+        loss=nn.MSELoss(),
+        inputs={"input": "image"},
+        target="risk",
+        columns=kinds,
+    )
+    definition = recipe.checked.definition
+    assert definition.inputs[0].row_shape == (3, 4)
+    assert definition.target.dtype == "f32"
+
+
+def test_explain_says_what_the_recipe_holds() -> None:
+    text = export(seeded(models.Plain)).explain()
+    assert "input      f32 [rows, 3] from age, bp, hr" in text
+    assert "98 in 4 tensors, 98 trained" in text
+    assert "4 operations: 1 cross_entropy, 2 linear, 1 relu" in text
+    assert "sgd lr=0.1" in text
+    assert "schedule   constant" in text
+
+
+# ---------------------------------------------------------------- refusals
+
+
+class Bad(nn.Module):
+    """A layer, and then something that a closed graph does not have."""
+
+    def __init__(self, step: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.step = step
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.step(self.layer(x))
+
+
+def fft(x: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = torch.fft.fft(x).real
+    return found
+
+
+def noise(x: torch.Tensor) -> torch.Tensor:
+    return x + torch.randn_like(x)
+
+
+def detached(x: torch.Tensor) -> torch.Tensor:
+    return x.detach() * x
+
+
+def in_place_on_a_view(x: torch.Tensor) -> torch.Tensor:
+    view = x.reshape(-1, 2)
+    view.relu_()
+    return x
+
+
+def size_as_number(x: torch.Tensor) -> torch.Tensor:
+    return x * (1.0 / x.shape[0])
+
+
+def add_with_factor(x: torch.Tensor) -> torch.Tensor:
+    return torch.add(x, x, alpha=3)
+
+
+NOT_CLOSED = [fft, noise, detached, in_place_on_a_view, size_as_number, add_with_factor]
+
+
+@pytest.mark.parametrize("step", NOT_CLOSED, ids=lambda one: one.__name__)
+def test_export_names_the_line_that_leads_to(step: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    error = refusal(Bad(step), "EXPORT_OP")
+    lines, first = inspect.getsourcelines(Bad.forward)
+    assert error.message.startswith(f"module (Bad), {__file__}:{first + len(lines) - 1}:")
+    assert error.expected
+    assert error.got
+
+
+def test_export_names_the_module_and_what_to_use_instead() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Mish()), nn.Linear(4, 2))
+    error = refusal(module, "EXPORT_OP", inputs={"input": list(NUMBERS)})
+    assert "module.1.0 (Mish)" in error.message
+    assert error.got == "aten.mish.default"
+    assert "gelu" in (error.expected or "")
+    assert "nn.Dropout" in (refusal(Bad(noise), "EXPORT_OP").expected or "")
+
+
+def branch(x: torch.Tensor) -> torch.Tensor:
+    return x if x.sum() > 0 else -x
+
+
+def constant(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.tensor([1.0, 2.0])
+
+
+def two(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x, x
+
+
+def fixed_rows(x: torch.Tensor) -> torch.Tensor:
+    return x.reshape(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (branch, "data-dependent"),
+        (constant, "register_buffer"),
+        (fixed_rows, "batch"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_export_refuses(step: Callable[[torch.Tensor], Any], words: str) -> None:
+    error = refusal(Bad(step), "EXPORT_FORM")
+    assert words in f"{error} {error.hint}"
+
+
+def test_export_refuses_two_results() -> None:
+    def loss(made: tuple[torch.Tensor, torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.l1_loss(made[0][:, 0], y)
+
+    assert "one tensor" in str(refusal(Bad(two), "EXPORT_FORM", loss=loss))
+
+
+def test_export_refuses_a_loss_that_would_broadcast() -> None:
+    """The famous mistake: [rows, 1] against [rows] becomes [rows, rows]."""
+    module = nn.Linear(3, 1)
+    with pytest.warns(UserWarning, match="broadcasting"):
+        error = refusal(module, "EXPORT_OP", inputs={"input": list(NUMBERS)}, loss=nn.MSELoss())
+    assert "one shape" in (error.expected or "")
+    assert "loss (MSELoss)" in error.message
+
+
+def test_export_refuses_a_parameter_of_float64() -> None:
+    error = refusal(models.Plain().double(), "EXPORT_FORM")
+    assert "net.0.weight" in error.message
+
+
+def test_export_refuses_a_loss_with_parameters() -> None:
+    class Learned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(()))
+
+        def forward(self, made: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return nn.functional.cross_entropy(made, y) * self.factor
+
+    assert "loss.factor" in refusal(models.Plain(), "EXPORT_FORM", loss=Learned()).message
+
+
+def test_export_refuses_a_column_that_the_schema_lacks() -> None:
+    kinds = dict.fromkeys(("age", "bp"), ("number", ()))
+    assert "'hr'" in refusal(models.Plain(), "EXPORT_INPUT", columns=kinds).message
+
+
+def test_export_refuses_a_recipe_without_inputs() -> None:
+    refusal(models.Plain(), "EXPORT_INPUT", inputs={})
+    refusal(models.Plain(), "EXPORT_INPUT", inputs={"x": []})
+
+
+def test_export_refuses_an_example_of_another_type() -> None:
+    example = {"x": torch.zeros(3, 2, dtype=torch.float64)}
+    refusal(models.Plain(), "EXPORT_INPUT", inputs={"x": "image"}, example=example)
+
+
+def test_export_refuses_a_binding_that_does_not_fit() -> None:
+    kinds = {"age": ("number", ()), "bp": ("number", ()), "hr": ("number", ()), "y": ("target", ())}
+    kinds["hr"] = ("label", ())
+    found = refusal(models.Regression(), "GRAPH_BINDING", columns=kinds, loss=nn.L1Loss())
+    assert "'hr'" in found.message
+
+
+def test_export_hints_at_the_types_of_inputs() -> None:
+    error = refusal(models.Plain(1), "EXPORT_FORM", inputs={"x": "age"})
+    assert "columns=" in (error.hint or "")
+
+
+OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "another class": torch.optim.Adagrad,
+    "maximize": partial(torch.optim.SGD, lr=0.1, maximize=True),
+    "foreach": partial(torch.optim.SGD, lr=0.1, foreach=True),
+    "fused": partial(torch.optim.SGD, lr=0.1, fused=True),
+    "two groups": lambda all_of_them: torch.optim.SGD(
+        [{"params": [one]} for one in all_of_them], lr=0.1
+    ),
+    "some parameters": lambda all_of_them: torch.optim.SGD(list(all_of_them)[:1], lr=0.1),
+    "a rate that is a tensor": partial(torch.optim.SGD, lr=torch.tensor(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_export_refuses_an_optimizer_with(name: str) -> None:
+    error = refusal(models.Plain(), "EXPORT_OPTIMIZER", optimizer=OPTIMIZERS[name])
+    assert "optimizer" in error.message
+
+
+def test_export_refuses_what_the_check_refuses_and_says_where_it_comes_from() -> None:
+    limits = Limits(max_parameter_bytes=100)
+    assert refusal(models.Plain(), "GRAPH_MEMORY", limits=limits).got == "392"
+
+    def seven(x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(-1, 2, 1, 1, 1, 1).unsqueeze(1).flatten(1)
+
+    error = refusal(Bad(seven), "GRAPH_SHAPE")
+    assert __file__ in (error.hint or "")
