@@ -243,9 +243,12 @@ class State(Document):
         return counts
 
     def live(self, role: str) -> list[bytes]:
-        """Return the boots of a role that are not lost and have a secret of this epoch."""
-        return [
+        """Return the boots of a role that are not lost and have a secret of this epoch.
+
+        In order of their ids: a state that was read from a snapshot has another order of joining.
+        """
+        return sorted(
             boot
             for boot, worker in self.workers.items()
             if worker.role == role and not worker.lost and self.epoch in worker.secrets
-        ]
+        )
