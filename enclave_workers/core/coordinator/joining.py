@@ -47,13 +47,7 @@ def _welcome(state: State, boot: bytes) -> WelcomeTo:
 
 def lost(_context: Context, state: State, event: Lost, _at: At) -> list[Effect]:
     """Take a boot's leases away; its late results still count while their slots are open."""
-    worker = state.workers.get(event.boot)
-    if worker is not None:
-        worker.lost = True
-    if state.round is not None:
-        for slot in state.round.slots:
-            if slot.boot == event.boot and slot.result is None:
-                slot.boot = None
+    state.lose(event.boot)
     return []
 
 

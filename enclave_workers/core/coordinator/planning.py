@@ -100,20 +100,26 @@ def _finish(state: State) -> None:
 def plan_pass(policy: Policy, state: State) -> tuple[tuple[ShardId, ...], ...]:
     """Return the slots of the next pass, in order.
 
-    Shards are ordered by SHA-256 over (seed, pass, identity): a permutation that needs no
-    generator. Walking along it, each owner fills slots of its own.
+    Shards stand in the order of (place of the owner in the roster, data set, number); sorting
+    their places by SHA-256 over (seed, pass, place) permutes them without a generator. Walking
+    along that, each owner fills slots of its own.
     """
-    usable = [
-        ShardId(data_set.owner, data_set.name, number)
+    roster = [one.identity for one in policy.roster]
+    usable = sorted(
+        (roster.index(data_set.owner), data_set.name, number)
         for data_set in state.data_sets
         for number, shard in data_set.shards.items()
         if shard.use is Use.TRAIN and shard.status is not ShardStatus.VOID
-    ]
+    )
     turn = state.passes.to_bytes(8, "big")
-    usable.sort(key=lambda one: sha256(labels.SHARD_ORDER, policy.seed, turn, one.pack()))
+    order = sorted(
+        range(len(usable)),
+        key=lambda n: sha256(labels.SHARD_ORDER, policy.seed, turn, n.to_bytes(8, "big")),
+    )
+    shards = [ShardId(roster[usable[n][0]], usable[n][1], usable[n][2]) for n in order]
     filling: dict[bytes, list[ShardId]] = {}
     slots: list[list[ShardId]] = []
-    for shard in usable:
+    for shard in shards:
         bucket = filling.setdefault(shard.owner, [])
         bucket.append(shard)
         if len(bucket) == policy.schedule.shards_per_slot:

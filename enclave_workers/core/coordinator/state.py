@@ -234,6 +234,15 @@ class State(Document):
             raise KeyError(shard.number)
         return found.shards[shard.number]
 
+    def lose(self, boot: bytes) -> None:
+        """Take a boot for lost, and its leases away."""
+        worker = self.workers.get(boot)
+        if worker is not None:
+            worker.lost = True
+        for slot in self.round.slots if self.round is not None else ():
+            if slot.boot == boot and slot.result is None:
+                slot.boot = None
+
     def counts(self) -> dict[ShardStatus, int]:
         """Return how many shards have each status."""
         counts = dict.fromkeys(ShardStatus, 0)
