@@ -77,7 +77,7 @@ def _begin_round(context: Context, state: State) -> None:
         state.queue = plan_pass(context.policy, state)
         state.passes += 1
     if not state.queue:
-        _finish(state)
+        _finish(context, state)
         return
     taken, state.queue = state.queue[: schedule.slots], state.queue[schedule.slots :]
     state.rounds += 1
@@ -89,10 +89,21 @@ def _begin_round(context: Context, state: State) -> None:
     )
 
 
-def _finish(state: State) -> None:
-    """End a job whose last slots all dropped out: the newest version is the last release."""
+def enough_for_release(context: Context, state: State) -> bool:
+    """Tell whether rows of enough owners, and enough of them, came in since the last release."""
+    disclosure = context.policy.disclosure
+    return (
+        state.rows_since >= disclosure.minimum_rows
+        and len(state.owners_since) >= disclosure.minimum_owners
+    )
+
+
+def _finish(context: Context, state: State) -> None:
+    """End a job whose last slots all dropped out: the newest version may be the last release."""
     state.finished = True
-    if state.version is not None and state.version.number and state.released != state.version:
+    if state.version is None or state.released == state.version:
+        return
+    if enough_for_release(context, state):
         state.release += 1
         state.released, state.release_checkpoint = state.version, state.checkpoint
 

@@ -158,17 +158,15 @@ def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect
 
 def _release(context: Context, state: State, used: list[tuple[ShardId, Shard]]) -> None:
     """Release the version when the policy's minimum of rounds, owners and rows has come in."""
-    disclosure, schedule = context.policy.disclosure, context.policy.schedule
+    schedule = context.policy.schedule
     last = not state.queue and state.passes == schedule.passes
     state.finished = last
     state.rows_since += sum(shard.rows for _, shard in used)
-    owners = dict.fromkeys((*state.owners_since, *(one.owner for one, _ in used)))
-    state.owners_since = tuple(owners)
-    due = last or state.rounds % schedule.release_every == 0
-    enough = (
-        state.rows_since >= disclosure.minimum_rows and len(owners) >= disclosure.minimum_owners
+    state.owners_since = tuple(
+        dict.fromkeys((*state.owners_since, *(one.owner for one, _ in used)))
     )
-    if due and enough:
+    due = last or state.rounds % schedule.release_every == 0
+    if due and planning.enough_for_release(context, state):
         state.release += 1
         state.released = state.version
         state.rows_since, state.owners_since = 0, ()
