@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from chiron_stream.wire.document import Digest, Document, Id, Limit, Name, union
 from chiron_stream.wire.objects import ObjectRef
+
+NAME_BYTES: Final = 128
+REASON_BYTES: Final = 1000
+"""Bytes of a name, and of the reason of a refused recipe, at most."""
+
+
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text in at most so many bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ class ImportFailed(Document):
 
     KIND: ClassVar[int] = 611
     code: Name
-    reason: Annotated[str, Limit(1000)]
+    reason: Annotated[str, Limit(REASON_BYTES)]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from chiron_stream.wire.objects import object_digest
 from chiron_stream.wire.session import SessionKeys
 from chiron_stream.wire.tasks import KeyedObject
 from enclave_workers.core.coordinator.events import (
+    REASON_BYTES,
     Event,
     ImportDone,
     ImportFailed,
     Merged,
     MergeFailed,
+    cut,
 )
 from enclave_workers.core.coordinator.state import Context, ImportEffect, MergeEffect, State
 from enclave_workers.core.link import Link
@@ -36,7 +38,7 @@ def import_recipe(link: Link, context: Context, state: State, effect: ImportEffe
         check_commitment(context.policy, definition, weights)
         data = recipe.initial(weights)
     except (RecipeRefused, TamperDetected) as error:
-        return ImportFailed(error.code, str(error)[:900])
+        return ImportFailed(error.code, cut(str(error), REASON_BYTES))
     version_key = derive(context.key, labels.K_VERSION, 0)
     ref = write_object(link, VERSIONS, version_key, os.urandom(16), data)
     digest = parameters_digest(data, recipe.parameter_bytes)

@@ -23,7 +23,14 @@ from chiron_stream.wire.replies import (
 from chiron_stream.wire.workers import Outcome, SlotResult
 from enclave_workers.core.coordinator import planning
 from enclave_workers.core.coordinator.effects import Certify, Disclose, Effect, PublishHead
-from enclave_workers.core.coordinator.events import ImportDone, ImportFailed, Merged, MergeFailed
+from enclave_workers.core.coordinator.events import (
+    NAME_BYTES,
+    ImportDone,
+    ImportFailed,
+    Merged,
+    MergeFailed,
+    cut,
+)
 from enclave_workers.core.coordinator.opening import parked_shard, reply
 from enclave_workers.core.coordinator.state import (
     At,
@@ -100,7 +107,7 @@ def _take_faults(
     for fault in result.faults:
         if fault.place < len(slot.shards):
             shard_id = slot.shards[fault.place]
-            state.shard(shard_id).reason = fault.reason[:128]
+            state.shard(shard_id).reason = cut(fault.reason, NAME_BYTES)
             effects.append(_fault(state, shard_id, result.outcome, fault.reason))
     planning.revise(context, state, current, number)
     return effects
