@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from chiron_stream.errors import ChironError, TamperDetected
 from chiron_stream.wire.control import (
     Announcement,
@@ -32,6 +34,9 @@ from enclave_workers.core.coordinator.state import (
 
 MAX_SHARD_ROWS = 10_000_000
 """Rows that one announcement may claim."""
+
+RECIPES: Final = ("bulk", 0)
+"""Topic and partition of recipes: reading anywhere else could end the coordinator."""
 
 
 def read_controlled(state: State, data: bytes) -> tuple[bytes, Body]:
@@ -163,6 +168,8 @@ def _import(
 ) -> list[Effect]:
     if state.recipe is not None and not state.recipe.refused:
         raise _Refused("the job has its recipe", code="RECIPE_TAKEN")
+    if any((one.topic, one.partition) != RECIPES for one in (body.definition, body.weights)):
+        raise _Refused(f"recipes are on {RECIPES[0]}, partition {RECIPES[1]}", code="PLACE")
     state.recipe = Recipe(session_id, body)
     effect = ImportEffect(body, session_id)
     state.open_effects = (*state.open_effects, effect)
