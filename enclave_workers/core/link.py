@@ -49,6 +49,7 @@ class Link:
         self._socket = connection
         self.gone = gone
         self._lock = threading.Lock()
+        self._partitions: dict[str, int] = {}
 
     def _ask(self, request: courier.Request, kind: type[A]) -> A:
         with self._lock:
@@ -101,6 +102,12 @@ class Link:
     def reach(self, topic: str, partition: int = 0) -> Marks:
         """Return how far a partition reaches, as the courier says."""
         return self._ask(courier.Reach(topic, partition), Marks)
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has, as the courier said when first asked."""
+        if topic not in self._partitions:
+            self._partitions[topic] = self.reach(topic).partitions
+        return self._partitions[topic]
 
     def append(self, records: Sequence[Send]) -> tuple[int, ...]:
         """Append outside transactions; return the offsets when all are acknowledged."""

@@ -125,5 +125,7 @@ def read_shard(link: Link, grant: ShardGrant) -> bytes:
     last = grant.first + grant.records - 1
     if not 0 < grant.records <= 4096:
         raise TamperDetected("a shard of impossible size", code="SHARD_SIZE")
+    if grant.partition >= link.partitions("shards"):
+        raise TamperDetected("a shard in a partition that there is not", code="SHARD_PARTITION")
     records = find(link, "shards", grant.partition, grant.first, last, grant.records, identify)
     return open_shard(grant.key, name, grant.digest, records, grant.records)

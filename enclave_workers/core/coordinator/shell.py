@@ -155,6 +155,8 @@ class Coordinator:
         code = judge_open(self._history.context, hello, self._boot.hash)
         if code == STALE:
             return OpenRefused(source, opened.session, code)
+        if code is None and hello.answer_partition >= self._link.partitions("answers"):
+            code = "ANSWER_PARTITION"
         if code is not None:
             raise TamperDetected("a session open that is not admitted", code=code)
         secret = decapsulate(opened, self._boot.hpke)
