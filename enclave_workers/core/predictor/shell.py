@@ -78,6 +78,7 @@ class Predictor:
         self._release: _Release | None = None
         self._sessions_next = 0
         self._pending: list[Line] = []
+        self._ready: dict[QueryName, _Query] = {}
 
     def run(self) -> None:
         """Serve until the courier goes away."""
@@ -120,7 +121,10 @@ class Predictor:
                 queries.append(line)
         if self._release is None:
             return
-        ready = [one for line in queries if (one := self._ready(line)) is not None]
+        self._ready = {}
+        for line in queries:
+            self._look_at(line)
+        ready = list(self._ready.values())
         size = self._policy.predictor_batch
         for start in range(0, len(ready), size):
             self._answer(self._release, ready[start : start + size])
@@ -136,40 +140,39 @@ class Predictor:
         except (TamperDetected, EncodingRefused) as error:
             reject(self._link, self._membership.boot.id, line, error.code)
 
-    def _ready(self, line: Line) -> _Query | None:
-        """Return a query that may be answered now; others wait, are sent again, or rejected."""
+    def _look_at(self, line: Line) -> None:
+        """Take a query that may be answered now; others wait, are sent again, or rejected."""
         name = query_name(line.value)
         if name is None:
             self._refuse(line, "FRAMING")
-            return None
+            return
         digest = hashlib.sha256(line.value).digest()
         given = self._ledger.given(name)
         if given is not None:
             self._again(line, name, given, digest)
-            return None
-        if name in self._ledger.elsewhere:
-            return None
-        session = self._known(name.session)
-        if session is None:
-            self._refuse(line, "UNKNOWN_SESSION")
-            return None
-        return self._granted(line, name, session, digest)
+        elif name in self._ready:
+            if self._ready[name].digest != digest:
+                self._refuse(line, "CONFLICT")
+        elif name not in self._ledger.elsewhere:
+            session = self._known(name.session)
+            if session is None:
+                self._refuse(line, "UNKNOWN_SESSION")
+            else:
+                self._open(line, name, session, digest)
 
-    def _granted(
-        self, line: Line, name: QueryName, session: QuerySession, digest: bytes
-    ) -> _Query | None:
+    def _open(self, line: Line, name: QueryName, session: QuerySession, digest: bytes) -> None:
         """Open a query of an admitted session, once this boot may answer it."""
         if not self._may_answer(session):
             self._pending.append(line)
-            return None
+            return
         try:
             content = open_query(session.query_key, name, line.value)
         except TamperDetected as error:
             self._refuse(line, error.code)
-            return None
+            return
         self._charge(session)
         columns, fault = self._columns(content)
-        return _Query(name, session, digest, columns, fault)
+        self._ready[name] = _Query(name, session, digest, columns, fault)
 
     def _refuse(self, line: Line, code: str) -> None:
         reject(self._link, self._membership.boot.id, line, code)
