@@ -33,6 +33,9 @@ PURPOSE_ROLE: Final = {
     Purpose.QUERY: Role.CLIENT,
 }
 
+PARKED_LISTED: Final = 64
+"""Parked shards that one Accept lists, at most: a reply is bounded. The others are for the next."""
+
 STALE: Final = "STALE"
 """A session opened to an older boot: the party looks at ``authority`` and opens another."""
 
@@ -120,7 +123,7 @@ def _accept(state: State, session_id: bytes) -> Accept:
         parked_shard(data_set, number)
         for number, shard in sorted(data_set.shards.items())
         if shard.status is ShardStatus.PARKED
-    )
+    )[:PARKED_LISTED]
     return Accept(newest + 1, token, parked, fin=data_set.fin is not None)
 
 
