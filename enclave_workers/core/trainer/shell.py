@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from enclave_workers.core.recipes import BoundRecipe, bound_recipe, parameters_d
 from enclave_workers.core.tee import Tee
 
 Columns = dict[str, Array]
+
+MAX_FAULTS: Final = 128
+"""Faults of one report, at most: a report is bounded. What is left shows in the next task."""
 
 
 class _Faulty(Exception):
@@ -102,7 +106,15 @@ class Trainer:
         self, task: SlotTask, outcome: Outcome, faults: tuple[ShardFault, ...]
     ) -> SlotResult:
         return SlotResult(
-            task.task, outcome, None, bytes(32), bytes(32), 0, 0, faults, self._numerics
+            task=task.task,
+            outcome=outcome,
+            update=None,
+            digest=bytes(32),
+            parameters=bytes(32),
+            rows=0,
+            steps=0,
+            faults=faults[:MAX_FAULTS],
+            numerics=self._numerics,
         )
 
     def _read_recipe(self, task: SlotTask) -> BoundRecipe:
