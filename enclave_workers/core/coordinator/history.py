@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 from chiron_stream.errors import RolledBack, TamperDetected
 from chiron_stream.job.file import Job
 from chiron_stream.wire import labels
+from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.courier import Line
 from chiron_stream.wire.crypto import derive, seal, unseal
 from chiron_stream.wire.document import Digest, Document, Limit
@@ -69,7 +70,7 @@ def replay(link: Link, job: Job, tee: Tee) -> History:
     first = link.read("journal", 0, 1)
     if not first:
         raise TamperDetected("the journal has no record 0", code="JOURNAL_CHAIN")
-    context = _context(job, tee, Genesis.unpack(first[0].value))
+    context = _context(job, tee, first[0].value)
     history = History(context, State(), 1, head_of(first[0].value), None)
     start = _from_snapshot(link, history)
     for line in link.read("journal", start, journal.stable):
@@ -85,21 +86,35 @@ def _begin(job: Job, tee: Tee) -> History:
     return History(context, State(), 1, head_of(genesis), genesis)
 
 
-def _context(job: Job, tee: Tee, genesis: Genesis) -> Context:
+def _context(job: Job, tee: Tee, record: bytes) -> Context:
+    try:
+        genesis = Genesis.unpack(record)
+    except EncodingRefused as error:
+        raise _broken(0, "JOURNAL_GENESIS") from error
     if genesis.policy != job.policy_bytes:
         raise TamperDetected(
             "the journal at index 0 is of another job",
             code="JOURNAL_JOB",
             expected="the policy of the job file",
         )
-    key = unseal(tee.sealing_key(labels.K_SEALING), job.job_id, genesis.sealed_key)
+    try:
+        key = unseal(tee.sealing_key(labels.K_SEALING), job.job_id, genesis.sealed_key)
+    except TamperDetected as error:
+        raise _broken(0, "JOURNAL_GENESIS") from error
     return Context(job.policy, job.job_id, job.head, key)
 
 
+def _broken(index: int, code: str) -> TamperDetected:
+    return TamperDetected(f"the journal does not verify at index {index}", code=code)
+
+
 def _replay(history: History, line: Line) -> None:
-    header, data = open_entry(
-        history.context.key, line.value, index=history.index, head=history.head
-    )
+    try:
+        header, data = open_entry(
+            history.context.key, line.value, index=history.index, head=history.head
+        )
+    except EncodingRefused as error:
+        raise _broken(history.index, "JOURNAL_CHAIN") from error
     history.head = head_of(line.value)
     event = read_event(data)
     at = At(header.index, history.head)
