@@ -86,7 +86,7 @@ class Joined(Document):
 
 @dataclass(frozen=True)
 class Welcomed(Document):
-    """A boot that joined in an earlier epoch gets a secret of this one."""
+    """A boot that joined in an earlier epoch, or was lost, gets its secret of this epoch."""
 
     KIND: ClassVar[int] = 607
     boot: Id

@@ -33,9 +33,10 @@ def joined(_context: Context, state: State, event: Joined, _at: At) -> list[Effe
 
 
 def welcomed(_context: Context, state: State, event: Welcomed, _at: At) -> list[Effect]:
-    """Give a boot that joined in an earlier epoch its secret of this one."""
+    """Give a boot that joined in an earlier epoch, or was lost, its secret of this epoch."""
     worker = state.workers[event.boot]
     worker.secrets[state.epoch] = event.secret
+    worker.lost = worker.quarantined
     worker.served = 0  # the successor tells a predictor again what to serve
     return [_welcome(state, event.boot)]
 

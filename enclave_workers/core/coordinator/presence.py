@@ -38,8 +38,11 @@ class Presence:
         self._deadline = step_deadline
         self._signs: dict[bytes, _Sign] = {}
 
-    def heard(self, context: Context, state: State, data: bytes, now: float) -> None:
-        """Take a heartbeat.
+    def heard(self, context: Context, state: State, data: bytes, now: float) -> bytes | None:
+        """Take a heartbeat; return its boot if that was lost and may be welcomed again.
+
+        A lost boot whose heart still beats keeps what it was working on until it is idle: it may
+        have stood still for a broker that paused, and a job must outlive that.
 
         :raises TamperDetected: of no live boot, replayed, or it does not open.
         """
@@ -55,6 +58,8 @@ class Presence:
         sign.seen, sign.number = now, record.number
         if sign.work != (beat.task, beat.step):
             sign.work, sign.since = (beat.task, beat.step), now
+        back = worker.lost and not worker.quarantined and beat.task == _NO_TASK
+        return record.boot if back else None
 
     def lost(self, state: State, now: float) -> Iterator[Lost]:
         """Yield the boots that gave no sign, or none of progress, for too long."""

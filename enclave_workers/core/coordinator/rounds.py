@@ -79,7 +79,7 @@ def slot_result(context: Context, state: State, boot: bytes, result: SlotResult)
         if current is not None and slot.task == result.task:
             if slot.result is not None:
                 if slot.result.digest != result.digest:
-                    state.lose(boot)  # DIVERGED: the later boot is quarantined
+                    state.quarantine(boot)  # DIVERGED: it is the later boot that goes
                 return []
             return _take_result(context, state, current, number, boot, result)
     return []
@@ -92,7 +92,7 @@ def _take_result(
     if result.outcome is not Outcome.TRAINED:
         return _take_faults(context, state, current, number, result)
     if state.numerics not in ("", result.numerics) or result.update is None:
-        state.lose(boot)
+        state.quarantine(boot)
         return []
     state.numerics = result.numerics
     slot.result = result

@@ -132,15 +132,20 @@ class Coordinator:
     def _take(self, line: Line, now: float) -> None:
         """Journal what a record says, or put it on ``rejected``; it never stops the others."""
         try:
-            if line.topic == "presence":
-                self._presence.heard(self._history.context, self._history.state, line.value, now)
-                return
             event = _READERS[line.topic](self, line, now)
         except (TamperDetected, EncodingRefused, EvidenceRefused) as error:
             self._reject(line, error.code)
             return
         if event is not None:
             self._journal(event)
+
+    def _beat(self, line: Line, now: float) -> Event | None:
+        state = self._history.state
+        boot = self._presence.heard(self._history.context, state, line.value, now)
+        if boot is None:
+            return None
+        known = state.workers[boot].secrets.get(self._epoch)
+        return Welcomed(boot, known or os.urandom(32))
 
     def _control(self, line: Line, _now: float) -> Event | None:
         source = Source(line.topic, line.partition, line.offset)
@@ -265,6 +270,7 @@ _READERS: Final[dict[str, Callable[[Coordinator, Line, float], Event | None]]] =
     "control": Coordinator._control,
     "workers": Coordinator._workers,
     "updates": Coordinator._report,
+    "presence": Coordinator._beat,
 }
 
 

@@ -117,7 +117,10 @@ class Recipe(Document):
 
 @dataclass
 class Worker(Document):
-    """One boot. ``secrets`` are its Welcome secrets by epoch; ``reports``: its next report."""
+    """One boot. ``secrets`` are its Welcome secrets by epoch; ``reports``: its next report.
+
+    A lost boot is welcomed again when it shows signs of life and is idle; a quarantined one never.
+    """
 
     KIND: ClassVar[int] = 505
     role: Name
@@ -129,6 +132,7 @@ class Worker(Document):
     tasks: int = 0
     reports: int = 0
     lost: bool = False
+    quarantined: bool = False
     served: int = 0
 
 
@@ -242,6 +246,11 @@ class State(Document):
         for slot in self.round.slots if self.round is not None else ():
             if slot.boot == boot and slot.result is None:
                 slot.boot = None
+
+    def quarantine(self, boot: bytes) -> None:
+        """Trust a boot's numbers no more."""
+        self.lose(boot)
+        self.workers[boot].quarantined = True
 
     def counts(self) -> dict[ShardStatus, int]:
         """Return how many shards have each status."""

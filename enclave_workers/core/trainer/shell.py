@@ -66,11 +66,15 @@ class Trainer:
             raise TamperDetected("a trainer was told to serve", code="TASK")
         self._membership.at_work(task.task, 0)
         try:
-            result = self._trained(task)
+            self._membership.report("updates", self._found(task))
+        finally:
+            self._membership.at_work(NO_TASK, 0)
+
+    def _found(self, task: SlotTask) -> SlotResult:
+        try:
+            return self._trained(task)
         except _Faulty as faulty:
-            result = self._result(task, faulty.outcome, faults=faulty.faults)
-        self._membership.report("updates", result)
-        self._membership.at_work(NO_TASK, 0)
+            return self._result(task, faulty.outcome, faults=faulty.faults)
 
     def _trained(self, task: SlotTask) -> SlotResult:
         recipe = self._read_recipe(task)
