@@ -18,7 +18,7 @@ PYTEST  := $(BIN)/python -m pytest
 export COVERAGE_FILE := build/coverage/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint types test unit faults bench soak lock clean
+.PHONY: help setup lint types test demo faults bench soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ lint: $(STAMP) ## ruff: style and known mistakes
 
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
+
+demo: $(STAMP) ## a whole SIMULATED job on real data (about a minute behind the set-up)
+	@$(BIN)/python -m examples.demo
 
 test: lint types ## set-up, lint, types, all tests but faults (under 15 minutes)
 	@mkdir -p build/coverage && rm -f build/coverage/data*

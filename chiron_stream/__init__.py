@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chiron_stream.clients.auditor import Auditor
     from chiron_stream.clients.identity import Identity
     from chiron_stream.clients.owner import DataOwner
     from chiron_stream.clients.provider import ModelProvider
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AnswerTimeout": "chiron_stream.errors",
+    "Auditor": "chiron_stream.clients.auditor",
     "BrokerUnreachable": "chiron_stream.errors",
     "BudgetExhausted": "chiron_stream.errors",
     "ChironError": "chiron_stream.errors",
@@ -52,6 +54,7 @@ _HOME = {
 
 __all__ = [
     "AnswerTimeout",
+    "Auditor",
     "BrokerUnreachable",
     "BudgetExhausted",
     "ChironError",

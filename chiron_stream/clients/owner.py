@@ -15,6 +15,7 @@ from chiron_stream import timeouts
 from chiron_stream.clients.party import Party
 from chiron_stream.clients.publication import Publication, rows_that_fit
 from chiron_stream.errors import SchemaMismatch
+from chiron_stream.job.policy import Role
 from chiron_stream.job.rows import prepare
 from chiron_stream.wire.session import Purpose
 
@@ -26,6 +27,7 @@ def _silent(_done: int, _all: int) -> None:
 class DataOwner(Party):
     """Publishes data sets; see :class:`~chiron_stream.clients.party.Party` for the arguments."""
 
+    role = Role.OWNER
     purpose = Purpose.PUBLISH
 
     def publish(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from chiron_stream import timeouts
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
@@ -30,12 +30,6 @@ from chiron_stream.wire.crypto import SUITE
 from chiron_stream.wire.journal import Activation
 from chiron_stream.wire.replies import Accept, Acknowledged
 from chiron_stream.wire.session import Hello, Intent, Purpose, SessionKeys, open_session
-
-_ROLE: Final = {
-    Purpose.PUBLISH: Role.OWNER,
-    Purpose.RECIPE: Role.PROVIDER,
-    Purpose.QUERY: Role.CLIENT,
-}
 
 
 @dataclass(frozen=True)
@@ -148,8 +142,8 @@ class Connected:
         self.close()
 
 
-class Party(Connected):
-    """A member of a job with its identity.
+class Member(Connected):
+    """A member of a job with its identity, in one role.
 
     :param job: a verified job, or the path of a job file.
     :param identity: the member's keys, or the path of its identity file.
@@ -160,7 +154,7 @@ class Party(Connected):
     The other arguments are those of :class:`Connected`.
     """
 
-    purpose: Purpose
+    role: Role
 
     def __init__(
         self,
@@ -186,7 +180,7 @@ class Party(Connected):
 
     def _check_roster(self, job: Job) -> None:
         found = member(job.policy, self.identity.public)
-        wanted = _ROLE[self.purpose]
+        wanted = self.role
         if found is None or found.role is not wanted:
             raise JobRefused(
                 f"the identity {self.identity.name} is not in the roster of {job.policy.name}",
@@ -195,6 +189,12 @@ class Party(Connected):
                 got="no such identity" if found is None else found.role.name.lower(),
                 hint="send the line of your public key to whoever writes the policy",
             )
+
+
+class Party(Member):
+    """A member that opens sessions with the coordinator."""
+
+    purpose: Purpose
 
     def coordinator(self, timeout: float = timeouts.COORDINATOR) -> Coordinator:
         """Return the newest coordinator, appraised; waits until there is one.

@@ -10,6 +10,7 @@ from chiron_stream import timeouts
 from chiron_stream.broker.records import Outgoing
 from chiron_stream.clients.party import OpenSession, Party
 from chiron_stream.errors import RecipeRefused, Timeout
+from chiron_stream.job.policy import Role
 from chiron_stream.wire.control import FIRST_COUNTER, RecipeManifest, chain_start, seal_control
 from chiron_stream.wire.objects import ObjectRef, object_digest, seal_object
 from chiron_stream.wire.replies import Acknowledged, Imported, ImportRefused
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class ModelProvider(Party):
     """Publishes the job's recipe; see :class:`~chiron_stream.clients.party.Party`."""
 
+    role = Role.PROVIDER
     purpose = Purpose.RECIPE
 
     def publish(self, recipe: Recipe, *, timeout: float = timeouts.IMPORT) -> None:

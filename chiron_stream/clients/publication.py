@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -36,6 +36,7 @@ from chiron_stream.wire.replies import (
     ShardVoid,
     Superseded,
 )
+from chiron_stream.wire.session import SessionKeys
 from chiron_stream.wire.shards import ShardName, capacity, seal_shard, shard_digest
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Publication:
         self._chain = chain_start(session.record)
         self._acknowledged = FIRST_COUNTER
         self._refusals: list[Refusal] = []
-        self._pending: deque[tuple[list[Delivery], int, Sent, Announcement]] = deque()
+        self._pending: deque[tuple[list[Delivery], Sent, Announcement]] = deque()
         self._fin_expected = False
         self.sent: dict[int, Sent] = {}
         self.trained: dict[int, ShardTrained] = {}
@@ -163,7 +164,7 @@ class Publication:
             token=stop.to_bytes(_TOKEN_BYTES, "big"),
         )
         sent = Sent(number, start, stop, announcement.digest, 0)
-        self._pending.append((deliveries, partition, sent, announcement))
+        self._pending.append((deliveries, sent, announcement))
         self._announce_all(UNDER_WAY)
 
     def _sealed(self, number: int, start: int, stop: int) -> list[bytes]:
@@ -178,7 +179,7 @@ class Publication:
     def _announce_all(self, most: int) -> None:
         """Announce, in order, until at most so many shards are sent and not announced."""
         while len(self._pending) > most:
-            deliveries, _partition, sent, announcement = self._pending.popleft()
+            deliveries, sent, announcement = self._pending.popleft()
             first = min(delivery.result().offset for delivery in deliveries)
             counter = self._counter
             self._control(_with_first(announcement, first))
@@ -190,6 +191,21 @@ class Publication:
         self._chain = chain_next(self._chain, record)
         self._counter += 1
         self._party.producer.send(Outgoing(self._party.partition("control"), record, keys.session))
+
+    @property
+    def keys(self) -> SessionKeys:
+        """The session's keys: the owner's own, never to be shown to anybody."""
+        return self._session.keys
+
+    @property
+    def data_set(self) -> str:
+        """The data set's name."""
+        return self._data_set
+
+    def sealed_again(self, place: int) -> tuple[int, list[bytes]]:
+        """Return number and records of a shard, by its place: the same bytes as were sent."""
+        sent = list(self.sent.values())[place]
+        return sent.number, self._sealed(sent.number, sent.start, sent.stop)
 
     @property
     def state(self) -> State:
@@ -291,8 +307,3 @@ def _row_of(token: bytes) -> int:
             got=f"{len(token)} bytes",
         )
     return int.from_bytes(token, "big")
-
-
-def total_rows(shards: Sequence[Sent]) -> int:
-    """Return the rows of some shards."""
-    return sum(one.stop - one.start for one in shards)

@@ -25,7 +25,7 @@ from chiron_stream.errors import (
     TamperDetected,
 )
 from chiron_stream.job.columns import pack_columns
-from chiron_stream.job.policy import Form
+from chiron_stream.job.policy import Form, Role
 from chiron_stream.job.rows import prepare_one
 from chiron_stream.job.schema import LabelColumn
 from chiron_stream.wire.canonical import EncodingRefused
@@ -66,6 +66,7 @@ class QueryClient(Party):
     The session opens with the first query. Answers are read by a thread of the client.
     """
 
+    role = Role.CLIENT
     purpose = Purpose.QUERY
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

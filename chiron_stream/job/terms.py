@@ -7,6 +7,7 @@
     provider = "bob"
     clients = ["carol"]
     auditor = "dan"                          # optional
+    seed = "any text"                        # optional: the same rounds every time; else random
 
     [[columns]]
     name = "age"
@@ -23,6 +24,7 @@ Whatever is not known is refused: a misspelt key must not quietly become a defau
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -64,7 +66,7 @@ _LIMITS: Final = {
     "predictor_batch": 32,
 }
 _TOP: Final = ("name", "owners", "provider", "clients", "columns")
-_OPTIONAL: Final = ("auditor", "schedule", "disclosure", "limits", "shard_classes")
+_OPTIONAL: Final = ("auditor", "seed", "schedule", "disclosure", "limits", "shard_classes")
 
 SHARD_CLASSES: Final = ((1, 16_384), (1, 131_072), (1, 900_000), (8, 900_000))
 """Records and bytes of each that shards are padded to, by default."""
@@ -82,6 +84,7 @@ class Terms:
     provider: str
     clients: tuple[str, ...]
     auditor: str | None
+    seed: bytes | None
     schema: Schema
     schedule: Mapping[str, int]
     disclosure: Disclosure
@@ -123,6 +126,7 @@ def read_terms(table: Mapping[str, Any]) -> Terms:
         provider=_text(table["provider"], "provider"),
         clients=_names(table["clients"], "clients"),
         auditor=_text(table["auditor"], "auditor") if "auditor" in table else None,
+        seed=_seed(table["seed"]) if "seed" in table else None,
         schema=Schema(tuple(_column(one) for one in _list(table["columns"], "columns"))),
         schedule=_merged(table, "schedule", _SCHEDULE),
         disclosure=Disclosure(form=_form(disclosure.pop("form")), **disclosure),
@@ -156,6 +160,10 @@ def _merged(table: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) ->
         if type(value) is not type(defaults[key]):
             raise _refused(f"{name}.{key}", type(defaults[key]).__name__, type(value).__name__)
     return merged
+
+
+def _seed(value: object) -> bytes:
+    return hashlib.sha256(_text(value, "seed").encode()).digest()
 
 
 def _form(text: str) -> Form:

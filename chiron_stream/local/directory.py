@@ -138,7 +138,7 @@ def _policy(terms: Terms, identities: dict[str, Identity], evidence: EvidencePol
         recipe=terms.recipe,
         disclosure=terms.disclosure,
         schedule=Schedule(kind=Kind.CLOSED, data_sets=data_sets, **terms.schedule),
-        seed=os.urandom(32),
+        seed=terms.seed or os.urandom(32),
         shard_classes=terms.shard_classes,
         query_bytes=terms.query_bytes,
         answer_bytes=terms.answer_bytes,
