@@ -7,6 +7,7 @@ core learns from its environment, and worth nothing to believe. Exit codes are t
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -58,6 +59,7 @@ def run(role: str, link: Link) -> None:
     :raises CourierGone: it did; threads that the core started have ended.
     :raises ChironError: whatever else ends a core.
     """
+    logging.disable(logging.CRITICAL)  # a core has no log: libraries must not write one for it
     begun = link.begin()
     job = file.loads(begun.text)
     tee = _tee(role, link, job)

@@ -7,6 +7,7 @@ whoever opens them; a withheld record and a shortened log are reported as what t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from chiron_stream.errors import TamperDetected
@@ -41,24 +42,31 @@ def find(
     :param total: how many there should be; scanning ends when all are found.
     """
     found: dict[int, bytes] = {}
-    for low, end in _windows(link, topic, partition, first, last):
+
+    def take(low: int, end: int) -> bool:
         for line in link.read(topic, low, end, partition=partition, committed=False):
             index = identify(line.value)
             if index is not None and index < total:
                 found.setdefault(index, line.value)
-        if len(found) == total:
+        return len(found) == total
+
+    with suppress(TamperDetected):  # a hint beyond the log is no more than a wrong hint
+        if take(first, last + 1):
+            return found
+    for low, end in _around(link, topic, partition, first, last):
+        if take(low, end):
             break
     return found
 
 
-def _windows(
+def _around(
     link: Link, topic: str, partition: int, first: int, last: int
 ) -> Iterator[tuple[int, int]]:
+    """Yield what lies behind a hint, then what lies before it, as far as the log reaches."""
     marks = link.reach(topic, partition)
     low, high = marks.low, marks.high
-    spans = [(first, last + 1)]
-    spans += [(at, at + _STRIDE) for at in range(last + 1, last + 1 + SCAN, _STRIDE)]
-    spans += [(max(0, at - _STRIDE), at) for at in range(first, max(0, first - SCAN), -_STRIDE)]
+    spans = [(at, at + _STRIDE) for at in range(last + 1, last + 1 + SCAN, _STRIDE)]
+    spans += [(max(0, at - _STRIDE), at) for at in range(last + 1, max(0, first - SCAN), -_STRIDE)]
     for start, end in spans:
         inside = max(start, low), min(end, high)
         if inside[0] < inside[1]:

@@ -104,6 +104,8 @@ class Effects:
         self._followers: list[Follower] = []
         self._readers: dict[tuple[Partition, Isolation], Reader] = {}
         self._topics: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+        self._known: dict[Partition, Watermarks] = {}
         self._authority_at_start = 0
 
     def place(self, topic: str, partition: int) -> Partition:
@@ -125,12 +127,16 @@ class Effects:
     def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has."""
         name = self.place(topic, 0).topic
-        state = self._broker.administration().describe([name]).get(name)
-        if state is None:
-            raise UsageRefused(
-                f"there is no topic {name}", code="UNKNOWN_TOPIC", hint="run: chiron topics apply"
-            )
-        return state.partitions
+        if name not in self._counts:
+            state = self._broker.administration().describe([name]).get(name)
+            if state is None:
+                raise UsageRefused(
+                    f"there is no topic {name}",
+                    code="UNKNOWN_TOPIC",
+                    hint="run: chiron topics apply",
+                )
+            self._counts[name] = state.partitions
+        return self._counts[name]
 
     def watermarks(self, topic: str, partition: int) -> Watermarks:
         """Return how far a partition reaches."""
@@ -172,9 +178,7 @@ class Effects:
         """
         self._at("read.before")
         place = self.place(topic, partition)
-        marks = self._broker.watermarks(place)
-        refuse_out_of_range(place, first, marks)
-        refuse_out_of_range(place, end, marks)
+        self._check_range(place, first, end)
         reader = self._reader(place, first, committed=committed)
         taken: list[Record] = []
         size = 0
@@ -185,6 +189,18 @@ class Effects:
             size += len(record.value)
         self._at("read.after")
         return taken, end
+
+    def _check_range(self, place: Partition, first: int, end: int) -> None:
+        """Refuse offsets that the partition does not have; ask again only beyond what is known.
+
+        A log only grows: what was below its end still is. Records that went since are noticed by
+        the read itself.
+        """
+        known = self._known.get(place)
+        if known is None or not known.low <= first or end > known.high:
+            known = self._known[place] = self._broker.watermarks(place)
+        refuse_out_of_range(place, first, known)
+        refuse_out_of_range(place, end, known)
 
     def _reader(self, place: Partition, first: int, *, committed: bool) -> Reader:
         isolation = Isolation.READ_COMMITTED if committed else Isolation.READ_UNCOMMITTED

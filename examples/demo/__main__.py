@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import statistics
 import sys
@@ -49,6 +50,7 @@ def say(sentence: str) -> None:
 def main() -> int:
     """Run the demo; 0 when everything that it claims came true."""
     say(NEEDS)
+    logging.getLogger("torch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     before = {one.pid for one in psutil.Process().children(recursive=True)}

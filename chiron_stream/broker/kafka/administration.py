@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -145,23 +145,28 @@ class KafkaAdministration:
         """Return how far a partition reaches now."""
         return Watermarks(
             low=self._offset(partition, OffsetSpec.EARLIEST, Isolation.READ_UNCOMMITTED),
-            stable=self.stable(partition),
+            stable=self.stable((partition,))[partition],
             high=self._offset(partition, OffsetSpec.LATEST, Isolation.READ_UNCOMMITTED),
         )
 
-    def stable(self, partition: Partition) -> int:
-        """Return the last stable offset: readers of committed records see what is below it."""
-        return self._offset(partition, OffsetSpec.LATEST, Isolation.READ_COMMITTED)
+    def stable(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Return last stable offsets: readers of committed records see what is below them."""
+        return self._offsets(partitions, OffsetSpec.LATEST, Isolation.READ_COMMITTED)
 
     def _offset(self, partition: Partition, which: Any, isolation: Isolation) -> int:
-        place = TopicPartition(*partition)
+        return self._offsets((partition,), which, isolation)[partition]
+
+    def _offsets(
+        self, partitions: Collection[Partition], which: Any, isolation: Isolation
+    ) -> dict[Partition, int]:
+        places = {partition: TopicPartition(*partition) for partition in partitions}
         answer = self._call(
-            f"asking how far {partition} reaches",
+            f"asking how far {', '.join(map(str, partitions))} reach",
             "list_partition_offsets",
-            {place: which},
+            dict.fromkeys(places.values(), which),
             isolation_level=_COMMITTED[isolation],
         )
-        return int(answer[place].offset)
+        return {partition: int(answer[place].offset) for partition, place in places.items()}
 
     def close(self) -> None:
         """Disconnect."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -91,7 +91,7 @@ class KafkaWriter:
         transactional_id: str,
         successor: Callable[[], bool],
         timeout: float,
-        stable: Callable[[Partition], int],
+        stable: Callable[[Collection[Partition]], Mapping[Partition, int]],
     ) -> None:
         self._stable = stable
         self._connection = connection
@@ -200,14 +200,16 @@ class KafkaWriter:
         for position in positions:
             last[position.partition] = max(position.offset, last.get(position.partition, -1))
         try:
-            for partition, offset in last.items():
-                while self._stable(partition) <= offset:
-                    if time.monotonic() > deadline:
-                        raise WriterLost(
-                            f"a committed transaction of {self._id} does not show in {partition}",
-                            code="COMMIT_UNCONFIRMED",
-                            expected=f"a marker within {timeouts.COMMIT_WATCHDOG:g} s",
-                        )
+            while last:
+                stable = self._stable(last)
+                last = {place: offset for place, offset in last.items() if stable[place] <= offset}
+                if last and time.monotonic() > deadline:
+                    raise WriterLost(
+                        f"a committed transaction of {self._id} does not show in {min(last)}",
+                        code="COMMIT_UNCONFIRMED",
+                        expected=f"a marker within {timeouts.COMMIT_WATCHDOG:g} s",
+                    )
+                if last:
                     time.sleep(_CONFIRM_SECONDS)
         except ChironError as error:
             self._finish(error)

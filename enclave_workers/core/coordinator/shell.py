@@ -90,6 +90,7 @@ class Coordinator:
         """Activate, then serve until the courier goes away or an error ends this boot."""
         self._activate()
         self._run_open_effects()
+        self._commit()
         self._tail()
         while True:
             self._turn()
@@ -125,8 +126,8 @@ class Coordinator:
             self._journal(lost)
         if any(session.acknowledge for session in self._history.state.sessions.values()):
             self._journal(Acknowledging())
-        self._commit()
         self._run_open_effects()
+        self._commit()
         self._tell()
 
     def _take(self, line: Line, now: float) -> None:
@@ -233,7 +234,12 @@ class Coordinator:
         self._commit()
 
     def _run_open_effects(self) -> None:
-        """Do what must happen outside, each with its event, until nothing is open."""
+        """Do what must happen outside, each with its event, until nothing is open.
+
+        What is written here are chunks, garbage until a head in a transaction names them. So the
+        event that opened an effect and the one that closes it share a commit; should it fail, the
+        next boot finds neither and does it again.
+        """
         while effects := self._history.state.open_effects:
             context = self._history.context
             effect = effects[0]
@@ -242,7 +248,6 @@ class Coordinator:
             else:
                 event = importing.merge(self._link, context, self._history.state, effect)
             self._journal(event)
-            self._commit()
 
     def _tell(self) -> None:
         """Hand counts to telemetry when they have changed."""
