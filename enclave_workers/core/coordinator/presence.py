@@ -20,12 +20,16 @@ _NO_TASK: Final = bytes(32)
 
 @dataclass
 class _Sign:
-    """The last sign of one boot: when, which heartbeat, and since when its work stands still."""
+    """The last sign of one boot: when, which heartbeat, and since when its work stands still.
+
+    ``lease`` is the task that it was leased when last looked at.
+    """
 
     seen: float
     number: int
     work: tuple[bytes, int]
     since: float
+    lease: bytes = _NO_TASK
 
 
 class Presence:
@@ -63,16 +67,14 @@ class Presence:
 
     def lost(self, state: State, now: float) -> Iterator[Lost]:
         """Yield the boots that gave no sign, or none of progress, for too long."""
-        leased = (
-            {slot.boot for slot in state.round.slots if slot.result is None}
-            if state.round
-            else set()
-        )
+        slots = state.round.slots if state.round else ()
+        leases = {slot.boot: slot.task for slot in slots if slot.result is None}
         for role in ("trainer", "predictor"):
             for boot in state.live(role):
                 sign = self._signs.setdefault(boot, _Sign(now, -1, (_NO_TASK, 0), now))
-                if boot not in leased:
-                    sign.since = now
+                lease = leases.get(boot, _NO_TASK)
+                if lease == _NO_TASK or lease != sign.lease:
+                    sign.lease, sign.since = lease, now
                 if now - sign.seen > LOST_AFTER:
                     yield Lost(boot, "silent")
                 elif now - sign.since > self._deadline:

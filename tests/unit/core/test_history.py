@@ -103,7 +103,7 @@ def test_snapshot_and_the_rest_give_the_state_of_a_full_replay() -> None:
 
 
 def test_successors_behind_snapshot_and_full_replay_lease_alike() -> None:
-    story, shelf, offset = with_snapshot()
+    _, shelf, offset = with_snapshot()
     full = replayed(shelf)
     shelf.hint = offset
     short = replayed(shelf)

@@ -9,7 +9,7 @@ from chiron_stream.wire.workers import Heartbeat, seal_presence
 from enclave_workers.core.coordinator.events import Lost, Welcomed
 from enclave_workers.core.coordinator.joining import scope
 from enclave_workers.core.coordinator.presence import LOST_AFTER, Presence
-from tests.unit.core.story import Story, Worker, running, tampered
+from tests.unit.core.story import Story, Worker, running, tampered, with_schedule
 
 DEADLINE = 30.0
 IDLE = bytes(32)
@@ -18,8 +18,8 @@ IDLE = bytes(32)
 class Watch:
     """A running job, and the coordinator's view of who is alive."""
 
-    def __init__(self) -> None:
-        self.story, self.trainer = running()
+    def __init__(self, passes: int = 1) -> None:
+        self.story, self.trainer = running(with_schedule(passes=passes))
         self.presence = Presence(DEADLINE)
 
     def record(self, number: int, task: bytes = IDLE, step: int = 0) -> bytes:
@@ -58,9 +58,23 @@ def test_boot_that_never_beat_is_lost_in_the_same_time() -> None:
 
 def test_leased_boot_without_progress_is_lost() -> None:
     watch = Watch()
-    for second in range(int(DEADLINE) + 2):
+    for second in range(int(DEADLINE) + 1):
         watch.beat(second, second, b"\1" * 32, 5)
+        assert watch.lost(second) == []
+    watch.beat(DEADLINE + 1, 99, b"\1" * 32, 5)
     assert watch.lost(DEADLINE + 1) == [Lost(watch.trainer.boot, "no-progress")]
+
+
+def test_short_tasks_one_after_another_are_progress() -> None:
+    watch = Watch(passes=20)
+    boot = watch.trainer.boot
+    for second in range(3 * int(DEADLINE)):
+        watch.beat(second, second)  # between two tasks each time
+        assert watch.lost(second) == []
+        if second % 5 == 0:
+            watch.story.train(watch.trainer)
+            watch.story.merge()
+            assert boot in [slot.boot for slot in watch.story.slots]
 
 
 def test_idle_boot_needs_no_progress() -> None:
