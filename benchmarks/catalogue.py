@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import cpu, faust_workers, footprint, rounds, throughput, transactions
+from benchmarks import (
+    cpu,
+    faust_workers,
+    footprint,
+    publishing,
+    querying,
+    rounds,
+    throughput,
+    training,
+    transactions,
+)
 from benchmarks.bench import Bench
 
 
 def all_benches() -> list[Bench]:
     """Return every bench; the broker's memory comes first, before anything has used it."""
-    modules = (footprint, throughput, transactions, rounds, cpu, faust_workers)
+    modules = (
+        footprint,
+        throughput,
+        transactions,
+        rounds,
+        training,
+        publishing,
+        querying,
+        cpu,
+        faust_workers,
+    )
     return [bench for module in modules for bench in module.benches()]
 
 

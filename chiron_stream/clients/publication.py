@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from chiron_stream.broker.records import Outgoing
 from chiron_stream.broker.seam import Delivery
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 State = Literal["sent", "accepted", "trained"]
 
+SEALED_AHEAD: Final = 2
+"""Shards sealed while the one before them is being sent: sealing and sending share no lock."""
+
 UNDER_WAY: Final = 16
 """Shards sent and not yet announced, at most."""
 
@@ -65,7 +69,32 @@ class Sent:
     start: int
     stop: int
     digest: bytes
-    counter: int
+
+
+Bounds = tuple[int, int, int]
+"""A shard to come: its number, its first row, the row behind its last."""
+
+
+class Sealed(NamedTuple):
+    """A shard ready to be sent."""
+
+    number: int
+    start: int
+    stop: int
+    records: tuple[bytes, ...]
+    digest: bytes
+
+
+def _ahead(seal: Callable[[Bounds], Sealed], bounds: Sequence[Bounds]) -> Iterator[Sealed]:
+    """Seal in a thread of its own, a few shards ahead of whoever sends them."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sealing") as pool:
+        coming: deque[Future[Sealed]] = deque()
+        for one in bounds:
+            coming.append(pool.submit(seal, one))
+            if len(coming) > SEALED_AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def rows_that_fit(policy: Policy) -> int:
@@ -123,17 +152,19 @@ class Publication:
                 hint="publish other rows under another data set name",
             )
         self._check_fin(rows)
-        for parked in self._session.accept.parked:
-            self._send_shard(parked.number, _row_of(parked.before), _row_of(parked.token))
-        number = self._session.accept.next_number
-        for start in range(self.resumed_at, rows, self._size):
-            stop = min(start + self._size, rows)
-            self._send_shard(number, start, stop)
-            progress(stop, rows)
-            number += 1
+        accept = self._session.accept
+        bounds = [(one.number, _row_of(one.before), _row_of(one.token)) for one in accept.parked]
+        starts = range(self.resumed_at, rows, self._size)
+        bounds += [
+            (number, start, min(start + self._size, rows))
+            for number, start in enumerate(starts, accept.next_number)
+        ]
+        for shard in _ahead(self._seal, bounds):
+            self._send_shard(shard)
+            progress(shard.stop, rows)
         self._announce_all(0)
-        if fin and not self._session.accept.fin:
-            self._control(Fin(number))
+        if fin and not accept.fin:
+            self._control(Fin(accept.next_number + len(starts)))
         self._party.producer.flush()
 
     def _check_fin(self, rows: int) -> None:
@@ -145,26 +176,28 @@ class Publication:
                 got=f"{rows} rows",
             )
 
-    def _send_shard(self, number: int, start: int, stop: int) -> None:
-        records = self._sealed(number, start, stop)
-        partition = number % self._party.partitions("shards")
+    def _seal(self, bounds: Bounds) -> Sealed:
+        records = self._sealed(*bounds)
+        return Sealed(*bounds, tuple(records), shard_digest(records))
+
+    def _send_shard(self, shard: Sealed) -> None:
+        partition = shard.number % self._party.partitions("shards")
         place = self._party.partition("shards", partition)
         session = self._session.keys.session
         deliveries = [
-            self._party.producer.send(Outgoing(place, record, session)) for record in records
+            self._party.producer.send(Outgoing(place, record, session)) for record in shard.records
         ]
         announcement = Announcement(
-            number=number,
-            rows=stop - start,
+            number=shard.number,
+            rows=shard.stop - shard.start,
             use=self._use,
-            records=len(records),
-            digest=shard_digest(records),
+            records=len(shard.records),
+            digest=shard.digest,
             partition=partition,
             first=0,
-            token=stop.to_bytes(_TOKEN_BYTES, "big"),
+            token=shard.stop.to_bytes(_TOKEN_BYTES, "big"),
         )
-        sent = Sent(number, start, stop, announcement.digest, 0)
-        self._pending.append((deliveries, sent, announcement))
+        self._pending.append((deliveries, Sent(*shard[:3], shard.digest), announcement))
         self._announce_all(UNDER_WAY)
 
     def _sealed(self, number: int, start: int, stop: int) -> list[bytes]:
@@ -181,9 +214,8 @@ class Publication:
         while len(self._pending) > most:
             deliveries, sent, announcement = self._pending.popleft()
             first = min(delivery.result().offset for delivery in deliveries)
-            counter = self._counter
-            self._control(_with_first(announcement, first))
-            self.sent[sent.number] = Sent(sent.number, sent.start, sent.stop, sent.digest, counter)
+            self._control(replace(announcement, first=first))
+            self.sent[sent.number] = sent
 
     def _control(self, body: Body) -> None:
         keys = self._session.keys
@@ -258,7 +290,8 @@ class Publication:
 
     def _again(self, parked: Parked) -> None:
         """Send a parked shard again, byte for byte, and announce it again."""
-        self._send_shard(parked.number, _row_of(parked.before), _row_of(parked.token))
+        bounds = parked.number, _row_of(parked.before), _row_of(parked.token)
+        self._send_shard(self._seal(bounds))
         self._announce_all(0)
 
     def _raise_refusals(self) -> None:
@@ -288,12 +321,6 @@ class Publication:
     def close(self) -> None:
         """Stop listening; what was sent goes on."""
         self._session.replies.close()
-
-
-def _with_first(one: Announcement, first: int) -> Announcement:
-    return Announcement(
-        one.number, one.rows, one.use, one.records, one.digest, one.partition, first, one.token
-    )
 
 
 def _row_of(token: bytes) -> int:

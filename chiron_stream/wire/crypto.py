@@ -152,7 +152,7 @@ def hpke_seal(public_key: bytes, plaintext: bytes, info: bytes) -> bytes:
         raise TamperDetected("not an X-Wing public key", code="HPKE_KEY") from error
 
 
-def gcm_seal(key: bytes, counter: int, plaintext: bytes, associated: bytes) -> bytes:
+def gcm_seal(key: bytes, counter: int, plaintext: bytes | memoryview, associated: bytes) -> bytes:
     """Return AES-256-GCM with the counter as nonce: a key seals each counter at most once."""
     return AESGCM(key).encrypt(counter.to_bytes(NONCE, "big"), plaintext, associated)
 

@@ -69,13 +69,17 @@ def seal_shard(
             hint="publish fewer rows a shard",
         )
     size = min(fitting, key=capacity)
-    padded = len(content).to_bytes(_LENGTH, "big") + content
-    padded += bytes(size.records * size.record_bytes - len(padded))
-    return [_seal_record(key, name, index, size, padded) for index in range(size.records)]
+    padded = bytearray(size.records * size.record_bytes)
+    padded[:_LENGTH] = len(content).to_bytes(_LENGTH, "big")
+    padded[_LENGTH : _LENGTH + len(content)] = content
+    whole = memoryview(padded)
+    return [_seal_record(key, name, index, size, whole) for index in range(size.records)]
 
 
-def _seal_record(key: bytes, name: ShardName, index: int, size: SizeClass, padded: bytes) -> bytes:
-    header = _HEADER.pack(_MAGIC, *name, index, size.records)
+def _seal_record(
+    key: bytes, name: ShardName, index: int, size: SizeClass, padded: memoryview
+) -> bytes:
+    header = _header(name, index, size.records)
     part = padded[index * size.record_bytes : (index + 1) * size.record_bytes]
     return header + gcm_seal(key, index, part, header)
 
