@@ -62,8 +62,10 @@ class Presence:
         sign.seen, sign.number = now, record.number
         if sign.work != (beat.task, beat.step):
             sign.work, sign.since = (beat.task, beat.step), now
-        back = worker.lost and not worker.quarantined and beat.task == _NO_TASK
-        return record.boot if back else None
+        if not worker.lost or worker.quarantined or beat.task != _NO_TASK:
+            return None
+        sign.lease = _NO_TASK  # what it held before is no measure of what it gets
+        return record.boot
 
     def lost(self, state: State, now: float) -> Iterator[Lost]:
         """Yield the boots that gave no sign, or none of progress, for too long."""

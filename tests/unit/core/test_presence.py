@@ -118,6 +118,21 @@ def test_lost_boot_that_beats_again_may_be_welcomed_once_it_is_idle() -> None:
     assert watch.beat(22, 3) is None
 
 
+def test_boot_that_is_welcomed_again_has_its_whole_deadline_before_it() -> None:
+    watch = Watch()
+    boot = watch.trainer.boot
+    for second in range(int(DEADLINE) + 1):
+        watch.beat(second, second)
+        assert watch.lost(second) == []
+    watch.beat(40, 40)
+    (lost,) = watch.lost(40)
+    watch.story.tell(lost)
+    assert watch.beat(41, 41) == boot
+    watch.story.tell(Welcomed(boot, watch.trainer.secret))
+    assert watch.lost(41) == []
+    assert boot in [slot.boot for slot in watch.story.slots]
+
+
 def test_quarantined_boot_is_never_offered_for_a_welcome() -> None:
     watch = Watch()
     watch.story.state.quarantine(watch.trainer.boot)
