@@ -40,7 +40,10 @@ def encode(document: dict[int, Any]) -> bytes:
     :raises EncodingRefused: it holds a value of another type, or is too deep or too large.
     """
     _check(document, 0)
-    data: bytes = msgpack.packb(document, use_bin_type=True)
+    try:
+        data: bytes = msgpack.packb(document, use_bin_type=True)
+    except UnicodeEncodeError:
+        raise EncodingRefused("a text has no canonical form", expected="UTF-8") from None
     if len(data) > MAX_BYTES:
         raise EncodingRefused(
             "a document is too large", expected=f"at most {MAX_BYTES} bytes", got=str(len(data))

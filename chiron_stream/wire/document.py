@@ -119,7 +119,9 @@ def from_map(kind: type[D], table: object) -> D:
     :raises EncodingRefused: the map is not one of this kind.
     """
     coders = _coders(kind)  # type: ignore[arg-type]
-    if not isinstance(table, dict) or table.get(KIND_KEY) != kind.KIND:
+    claimed = table.get(KIND_KEY) if isinstance(table, dict) else None
+    # By type too: True and 1.0 equal 1, and would be second encodings of a document of kind 1.
+    if not isinstance(table, dict) or type(claimed) is not int or claimed != kind.KIND:
         raise _refused(kind.__name__, f"a document of kind {kind.KIND}", "another")
     if len(table) != len(coders) + 1 or any(n not in table for n in range(len(coders) + 1)):
         raise _refused(kind.__name__, f"{len(coders)} fields", f"{len(table) - 1}")
@@ -215,6 +217,7 @@ def _optional(inner: _Coder) -> _Coder:
 
 def _listed(inner: _Coder, most: Limit) -> _Coder:
     def write(value: Any, name: str) -> list[Any]:
+        _typed(value, tuple, name)
         _check(len(value) <= most.most, name, f"at most {most.most} items", str(len(value)))
         return [inner.write(one, name) for one in value]
 
@@ -228,6 +231,7 @@ def _listed(inner: _Coder, most: Limit) -> _Coder:
 
 def _table(key: _Coder, content: _Coder) -> _Coder:
     def write(value: Any, name: str) -> list[Any]:
+        _typed(value, dict, name)
         pairs = [[key.write(one, name), content.write(value[one], name)] for one in value]
         return sorted(pairs, key=lambda pair: encode({0: pair[0]}))
 
@@ -276,11 +280,19 @@ def _check_number(value: int, bound: Range, name: str) -> None:
 
 
 def _check_length(value: bytes | str, bound: Size | Limit, name: str) -> None:
-    length = len(value.encode()) if isinstance(value, str) else len(value)
+    length = len(_utf8(value, name)) if isinstance(value, str) else len(value)
     if isinstance(bound, Size):
         _check(length == bound.bytes, name, f"{bound.bytes} bytes", str(length))
     else:
         _check(length <= bound.most, name, f"at most {bound.most} bytes", str(length))
+
+
+def _utf8(value: str, name: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        # A file name that is not UTF-8, say; the error would hold the text, so it is not chained.
+        raise _refused(name, "a text that UTF-8 can hold", "another") from None
 
 
 def _typed(value: Any, kind: Any, name: str) -> Any:

@@ -26,7 +26,6 @@ SHARD_LEAF: Final = _label("shard leaf")
 SHARD_NODE: Final = _label("shard node")
 JOURNAL_CHAIN: Final = _label("journal chain")
 OBJECT: Final = _label("object digest")
-CHUNKS: Final = _label("object chunks")
 RECIPE: Final = _label("recipe commitment")
 CHECKPOINT: Final = _label("checkpoint hash")
 TASK: Final = _label("task id")
@@ -60,7 +59,6 @@ SESSION_ANSWER: Final = _label("session answer secret")
 
 # Derivation for one answer
 ANSWER_KEY: Final = _label("answer key")
-ANSWER_NONCE: Final = _label("answer nonce")
 
 # Derivation from the job's key K
 K_JOURNAL: Final = _label("journal key")

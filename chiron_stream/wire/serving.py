@@ -173,8 +173,10 @@ def query_name(record: bytes) -> QueryName | None:
 def open_query(key: bytes, name: QueryName, record: bytes) -> bytes:
     """Return a query's content.
 
-    :raises TamperDetected: it does not open.
+    :raises TamperDetected: it is another query, or does not open.
     """
+    if query_name(record) != name:
+        raise TamperDetected("a record is not the query it is taken for", code="FRAMING")
     header = record[: _QUERY.size]
     return _unpadded(gcm_open(key, name.number, record[_QUERY.size :], header), "a query")
 
@@ -208,8 +210,10 @@ def answer_name(record: bytes) -> QueryName | None:
 def open_answer(secret: bytes, name: QueryName, record: bytes) -> AnswerBody:
     """Return an answer.
 
-    :raises TamperDetected: it does not open.
+    :raises TamperDetected: it is the answer to another query, or does not open.
     """
+    if answer_name(record) != name:
+        raise TamperDetected("a record is not the answer it is taken for", code="FRAMING")
     header = record[: _ANSWER.size]
     _magic, _session, _number, nonce = _ANSWER.unpack(header)
     key = _answer_key(secret, name, nonce)

@@ -41,10 +41,11 @@ from chiron_stream.wire.document import (
     Name,
     PublicKey,
     Signature,
+    Size,
 )
 
 ENC_BYTES: Final = 1120 + 32 + 16
-"""X-Wing's encapsulated key, and 32 bytes under AES-256-GCM."""
+"""X-Wing's encapsulated key, and 32 bytes under AES-256-GCM: no other secret is ever journalled."""
 
 INTENT_COUNTER: Final = 0
 """The control key's first counter seals the intent; control records go on with 1."""
@@ -88,7 +89,7 @@ class SessionOpen(Document):
 
     KIND: ClassVar[int] = 3
     hello: Annotated[bytes, Limit(1024)]
-    enc: Annotated[bytes, Limit(2048)]
+    enc: Annotated[bytes, Size(ENC_BYTES)]
     commitment: Digest
     intent: Annotated[bytes, Limit(1024)]
     signature: Signature
