@@ -13,7 +13,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("chiron_stream", "enclave_workers")
 
-PURE = ("chiron_stream.wire", "chiron_stream.job", "chiron_stream.attestation")
+PURE = (
+    "chiron_stream.wire",
+    "chiron_stream.job",
+    "chiron_stream.attestation",
+    "chiron_stream.graph",
+)
+STEP = "enclave_workers.core.coordinator"
+STEP_SHELL = tuple(
+    f"{STEP}.{name}" for name in ("shell", "history", "importing", "emission", "presence")
+)
+"""What is around the coordinator's ``step``; everything else in its folder is pure."""
 CORE = "enclave_workers.core"
 CORE_MAY_IMPORT = (
     "chiron_stream.wire",
@@ -33,7 +43,13 @@ ONLY_IN = {
     "aiokafka": (),
     "confluent_kafka": (),
     "faust": ("chiron_stream.bridge", "enclave_workers.courier.predictor"),
-    "torch": ("chiron_stream.graph", "chiron_stream.recipe", "enclave_workers.core.trainer"),
+    "torch": (
+        "chiron_stream.graph",
+        "chiron_stream.recipe",
+        "chiron_stream.local.example",
+        "enclave_workers.core.trainer",
+        "enclave_workers.core.predictor",
+    ),
     "pickle": (),
     "marshal": (),
     "shelve": (),
@@ -63,6 +79,11 @@ def violations(module: str, source: str) -> list[str]:
             found.append(f"{module} imports {top}")
         if inside(module, PURE) and top in IMPURE:
             found.append(f"{module} is pure and imports {top}")
+        pure_step = inside(module, (STEP,)) and not inside(module, STEP_SHELL)
+        if pure_step and (top in IMPURE or top in ("torch", "numpy")):
+            found.append(f"{module} belongs to the pure step and imports {top}")
+        if pure_step and inside(name, STEP_SHELL):
+            found.append(f"{module} belongs to the pure step and imports {name}")
         ours = top in PACKAGES
         if inside(module, (CORE,)) and ours and not inside(name, CORE_MAY_IMPORT):
             found.append(f"{module} is trusted and imports {name}")
@@ -105,6 +126,14 @@ def test_every_module_keeps_the_rules() -> None:
         ("enclave_workers.core.loop", "from chiron_stream import broker"),
         ("enclave_workers.core.loop", "from enclave_workers.courier import socket_end"),
         ("chiron_stream.wire.session", "import pickle"),
+        ("chiron_stream.graph.interpreter", "import os"),
+        ("enclave_workers.core.coordinator.planning", "import time"),
+        ("enclave_workers.core.coordinator.step", "import torch"),
+        ("enclave_workers.core.coordinator.rounds", "import numpy as np"),
+        (
+            "enclave_workers.core.coordinator.rounds",
+            "from enclave_workers.core.coordinator import shell",
+        ),
     ],
 )
 def test_rule_notices_a_violation(module: str, source: str) -> None:
