@@ -21,7 +21,8 @@ PURE = (
 )
 STEP = "enclave_workers.core.coordinator"
 STEP_SHELL = tuple(
-    f"{STEP}.{name}" for name in ("shell", "history", "importing", "emission", "presence")
+    f"{STEP}.{name}"
+    for name in ("shell", "history", "importing", "merging", "emission", "presence")
 )
 """What is around the coordinator's ``step``; everything else in its folder is pure."""
 CORE = "enclave_workers.core"
