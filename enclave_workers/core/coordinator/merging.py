@@ -62,7 +62,8 @@ def _merged(
         return _average(values, rows)
     start: Array = np.zeros_like(values[0], np.int64) if base is None else base.astype(np.int64)
     steps = np.stack([value.astype(np.int64) - start for value in values])
-    return start + steps.max(axis=0)
+    merged: Array = start + steps.max(axis=0)
+    return merged
 
 
 def _average(values: Sequence[Array], rows: Sequence[int]) -> Array:

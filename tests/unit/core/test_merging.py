@@ -12,6 +12,7 @@ from torch import nn
 from chiron_stream.errors import RecipeRefused
 from chiron_stream.graph import state
 from chiron_stream.graph.checked import CheckedRecipe
+from chiron_stream.graph.columns import Array
 from chiron_stream.graph.training import train_slot
 from chiron_stream.recipe import Recipe
 from enclave_workers.core.coordinator.merging import merge_states
@@ -43,7 +44,7 @@ def slots(recipe: Recipe) -> tuple[bytes, list[bytes]]:
 def trained(checked: CheckedRecipe, base: state.ModelState, rows: int) -> bytes:
     generator = np.random.default_rng(rows)
     x = generator.standard_normal((rows, 3)).astype(np.float32)
-    columns = {"x": x, "y": generator.integers(0, 2, rows)}
+    columns: dict[str, Array] = {"x": x, "y": generator.integers(0, 2, rows)}
     return state.dump(train_slot(checked, base, columns, seed=rows, first_step=0))
 
 
