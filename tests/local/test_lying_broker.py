@@ -104,6 +104,7 @@ def test_altered_announcement_stops_its_session_and_a_new_one_goes_on(recipe: Re
         first = jobs.publish(job, "alice")
         with pytest.raises(Timeout):
             first.wait("accepted", 1)
+        jobs.until(job, lambda: len(jobs.rejected(job)) == 5)
         assert [one.code for one in jobs.rejected(job)] == ["DOES_NOT_OPEN", *["SEQUENCE"] * 4]
         second, anna = jobs.publish(job, "alice"), jobs.publish(job, "anna")
         second.wait("trained", 30)

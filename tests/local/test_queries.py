@@ -1,0 +1,163 @@
+"""Queries: charged once, answered once a boot, and never under a number that was used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chiron_stream.clients.party import OpenSession
+from chiron_stream.clients.query import QueryClient
+from chiron_stream.errors import BudgetExhausted, SchemaMismatch
+from chiron_stream.recipe import Recipe
+from chiron_stream.wire.serving import QueryName, answer_name, open_answer, seal_query
+from enclave_workers.local import LocalJob
+from tests.local import jobs
+from tests.local.forging import query
+from tests.local.lying import LyingBroker, doubled
+
+ROW = {"east": 0.0, "north": 1.0}
+
+
+@pytest.fixture(scope="module")
+def serving(recipe: Recipe) -> Iterator[LocalJob]:
+    """A finished job that serves."""
+    with LocalJob(jobs.terms()) as job:
+        jobs.train(job, recipe)
+        yield job
+
+
+def tight(ceiling: int, size: int, broker: LyingBroker | None = None) -> LocalJob:
+    disclosure = {"answers_per_client": ceiling, "grant_size": size}
+    return LocalJob(jobs.terms(disclosure=disclosure), broker=broker)
+
+
+def answers(job: LocalJob, name: QueryName) -> list[bytes]:
+    """Return every record that answers a query."""
+    found = [one.value for n in range(4) for one in jobs.records(job, "answers", n)]
+    return [one for one in found if answer_name(one) == name]
+
+
+def asked(job: LocalJob, client: QueryClient) -> tuple[OpenSession, QueryName, bytes, int]:
+    """Ask once; return session, name, record and partition of the query."""
+    client.predict(ROW)
+    session: Any = client._session
+    partition = session.keys.session[0] % 4
+    record = [
+        one.value
+        for one in jobs.records(job, "queries", partition)
+        if one.key == session.keys.session
+    ][-1]
+    return session, QueryName(session.keys.session, client._next - 1), record, partition
+
+
+def test_budget_is_exhausted_exactly_at_the_ceiling(recipe: Recipe) -> None:
+    with tight(5, 2) as job:
+        jobs.train(job, recipe)
+        carol, carl = job.client("carol"), job.client("carl")
+        assert [carol.predict(ROW).budget_left for _ in range(5)] == [4, 3, 2, 1, 0]
+        for _ in range(2):
+            with pytest.raises(BudgetExhausted):
+                carol.predict(ROW)
+        with pytest.raises(BudgetExhausted):
+            job.client("carol").predict(ROW)
+        assert carl.predict(ROW).budget_left == 4
+
+
+def test_replayed_query_is_answered_again_with_the_same_bytes_and_not_charged(
+    serving: LocalJob,
+) -> None:
+    client = serving.client("carol")
+    _, name, record, partition = asked(serving, client)
+    jobs.append(serving, "queries", record, partition)
+    jobs.until(serving, lambda: len(answers(serving, name)) == 2)
+    assert len(set(answers(serving, name))) == 1
+    left = client.predict(ROW).budget_left
+    assert client.predict(ROW).budget_left == left - 1
+
+
+def test_query_under_a_used_number_with_other_bytes_is_refused(serving: LocalJob) -> None:
+    session, name, _, partition = asked(serving, serving.client("carol"))
+    other = query(serving, session, name.number, -2.0)
+    offset = jobs.append(serving, "queries", other, partition)
+    assert jobs.rejection(serving, "queries", offset, partition).code == "CONFLICT"
+    assert len(answers(serving, name)) == 1
+
+
+def test_query_that_comes_three_times_at_once_is_charged_once(recipe: Recipe) -> None:
+    broker = LyingBroker(lambda _topic, value: [value])
+    with tight(9, 9, broker) as job:
+        jobs.train(job, recipe)
+        broker.lie = lambda topic, value: doubled(value) if topic == "queries" else [value]
+        client = job.client("carol")
+        assert [client.predict(ROW).budget_left for _ in range(4)] == [8, 7, 6, 5]
+        session: Any = client._session
+        name = QueryName(session.keys.session, 0)
+        assert len(set(answers(job, name))) == 1
+
+
+def test_query_of_no_session_is_rejected(serving: LocalJob) -> None:
+    record = seal_query(bytes(32), QueryName(b"nobody's session", 0), b"", 256)
+    offset = jobs.append(serving, "queries", record)
+    assert jobs.rejection(serving, "queries", offset).code == "UNKNOWN_SESSION"
+
+
+def test_query_under_another_key_is_rejected_and_not_charged(serving: LocalJob) -> None:
+    client = serving.client("carol")
+    session, name, _, partition = asked(serving, client)
+    forged = seal_query(bytes(32), QueryName(name.session, 99), b"", 256)
+    offset = jobs.append(serving, "queries", forged, partition)
+    assert jobs.rejection(serving, "queries", offset, partition).code == "DOES_NOT_OPEN"
+    left = client.predict(ROW).budget_left
+    assert client.predict(ROW).budget_left == left - 1
+    assert session.keys.session == name.session
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_invalid_row_gets_an_error_of_the_same_size(serving: LocalJob, value: float) -> None:
+    session, name, _, partition = asked(serving, serving.client("carol"))
+    good = answers(serving, name)[0]
+    bad = QueryName(name.session, 50)
+    record = query(serving, session, bad.number, 0.0, raw=value)
+    jobs.append(serving, "queries", record, partition)
+    jobs.until(serving, lambda: len(answers(serving, bad)) == 1)
+    (answer,) = answers(serving, bad)
+    assert len(answer) == len(good)
+    body = open_answer(session.keys.answers, bad, answer)
+    assert body.status.name == "INVALID"
+    assert "east" in body.reason
+
+
+def test_row_that_the_schema_refuses_is_never_sent(serving: LocalJob) -> None:
+    client = serving.client("carol")
+    with pytest.raises(SchemaMismatch, match="north"):
+        client.predict({"east": 0.0})
+    with pytest.raises(SchemaMismatch, match="east"):
+        client.predict({"east": 99.0, "north": 0.0})
+    assert client._session is None
+
+
+def test_answers_are_as_coarse_as_the_policy_says(recipe: Recipe) -> None:
+    terms = jobs.terms(disclosure={"form": "rounded", "bits": 3})
+    with LocalJob(terms) as job:
+        jobs.train(job, recipe)
+        value = job.client("carol").predict(ROW).value
+        assert set(value) == {"below", "above"}
+        assert all((8 * score).is_integer() for score in value.values())
+
+
+def test_two_predictors_together_stay_below_the_ceiling(recipe: Recipe) -> None:
+    with tight(8, 2) as job:
+        jobs.train(job, recipe)
+        job.start_worker("predictor")
+        job.wait(lambda status: status.workers == 3)
+        client = job.client("carol")
+        given = 0
+        for _ in range(10):
+            try:
+                client.predict(ROW)
+            except BudgetExhausted:
+                continue
+            given += 1
+        assert given <= 8
