@@ -176,6 +176,9 @@ def seal_plan(auditor: bytes, auditor_key: bytes, job: bytes, plan: Plan) -> byt
 def open_plan(record: PlanRecord, job: bytes, key: XWingPrivateKey) -> Plan:
     """Return a plan, with the auditor's key.
 
+    Nobody signed it: whoever knows the auditor's public key can seal one. The caller believes it
+    where computing the round again gives its digests.
+
     :raises TamperDetected: it is for another auditor, job or round.
     """
     info = labels.INFO_PLAN + sha256(labels.INFO_PLAN, job, record.round.to_bytes(8, "big"))
