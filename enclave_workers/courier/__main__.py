@@ -28,7 +28,7 @@ from chiron_stream.job import file
 from chiron_stream.settings import resolve
 from chiron_stream.simulation.relay import relay
 from chiron_stream.wire import courier
-from enclave_workers.courier.effects import Effects
+from enclave_workers.courier.effects import Effects, no_point
 from enclave_workers.courier.serving import Outside, Server
 
 CORE: Final = (sys.executable, "-m", "enclave_workers.core")
@@ -37,15 +37,20 @@ QUOTE_SECONDS: Final = 10.0
 TERMINATED: Final = 128 + signal.SIGTERM
 
 
-def main(arguments: Sequence[str], core: Sequence[str] = CORE) -> int:
+def main(
+    arguments: Sequence[str],
+    core: Sequence[str] = CORE,
+    at_point: Callable[[str], None] = no_point,
+) -> int:
     """Run one worker; return its exit code.
 
     :param core: the command that starts a core, to which its role is added.
+    :param at_point: called with the name of each crash point that is passed; for tests.
     """
     flags = _parser().parse_args(arguments)
     events.configure(sys.stderr)
     try:
-        return _run(flags, core)
+        return _run(flags, core, at_point)
     except ChironError as error:
         sys.stderr.write(f"chiron {flags.role}: error: {error} [{error.code}]\n")
         return error.exit_code
@@ -74,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(flags: argparse.Namespace, core: Sequence[str]) -> int:
+def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str], None]) -> int:
     text = flags.job.read_text("utf-8")
     job = file.loads(text)
     settings = resolve({"bootstrap_servers": flags.bootstrap_servers}, os.environ, flags.config)
@@ -84,7 +89,7 @@ def _run(flags: argparse.Namespace, core: Sequence[str]) -> int:
     outside = Outside(text, flags.threads, _relay(flags.quoting_service), both)
     with KafkaBroker(servers, settings.kafka, limit_of=catalogue.value_limit) as broker:
         broker.connect()
-        effects = Effects(broker, catalogue, job.policy.name)
+        effects = Effects(broker, catalogue, job.policy.name, at_point)
         server = Server(effects, outside, Telemetry(flags.role, flags.status).told)
         try:
             return _with_core(flags, core, server)

@@ -29,13 +29,20 @@ QUEUE: Final = 2000
 
 POINTS: Final = (
     "append.before",
+    "append.sent",
     "append.after",
+    "writer.before",
+    "writer.after",
     "commit.before",
+    "commit.sent",
     "commit.after",
     "read.before",
     "read.after",
+    "poll.before",
     "poll.after",
 )
+"""Where a crash may be asked for: before an effect, when records are handed over and nobody has
+acknowledged them yet, and when it is done and the core does not know."""
 
 
 def no_point(_name: str) -> None:
@@ -149,6 +156,7 @@ class Effects:
 
     def poll(self, limit: int, seconds: float) -> list[Record]:
         """Return followed records, waiting up to ``seconds`` for the first."""
+        self._at("poll.before")
         for isolation, start in self._wanted.items():
             reader = self._broker.reader(start, isolation=isolation)
             self._followers.append(Follower(reader, self._arrived))
@@ -222,6 +230,7 @@ class Effects:
             if self._producer is None:
                 self._producer = self._broker.producer()
             deliveries = [self._producer.send(record) for record in outgoing]
+            self._at("append.sent")
             offsets = tuple(one.result().offset for one in deliveries)
         self._at("append.after")
         return offsets
@@ -233,12 +242,14 @@ class Effects:
 
     def start_writer(self) -> None:
         """Become the job's one transactional writer."""
+        self._at("writer.before")
         self._authority_at_start = self.watermarks("authority", 0).high
         self._writer = self._broker.transactional_writer(
             f"chiron.{self._name}.coordinator", successor=self._succeeded
         )
         self._writer.start()
         self._authority_at_start = self.watermarks("authority", 0).stable
+        self._at("writer.after")
 
     def _succeeded(self) -> bool:
         """Tell whether another coordinator has written to ``authority`` since this one began."""
@@ -252,6 +263,7 @@ class Effects:
         transaction = self._writer.begin()
         for record in records:
             transaction.send(self._outgoing(record))
+        self._at("commit.sent")
         offsets = tuple(position.offset for position in transaction.commit())
         if any(record.topic == "authority" for record in records):
             self._authority_at_start = self.watermarks("authority", 0).stable
