@@ -96,8 +96,8 @@ def test_noise_on_replies_and_answers_does_not_disturb_parties(noisy: Noisy) -> 
 
 
 def test_noise_on_sessions_does_not_disturb_predictors(noisy: Noisy) -> None:
-    job, _ = noisy
-    throw(job, "sessions")
+    job, thrown = noisy
+    thrown.setdefault("sessions", []).extend(throw(job, "sessions"))
     assert job.client("carl").predict({"east": -1.0, "north": -1.0}).value == "below"
     assert jobs.all_alive(job)
 
