@@ -1,0 +1,1 @@
+"""What an operator deploys; not part of any wheel."""

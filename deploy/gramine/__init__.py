@@ -1,0 +1,1 @@
+"""Gramine images and manifests of the three cores, and the rules that they keep."""
