@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from chiron_stream.attestation.akd import AttestedKeyDocument
 from chiron_stream.clients.party import Member
-from chiron_stream.clients.receipts import receipt_records
+from chiron_stream.clients.receipts import receipt_records, signers
 from chiron_stream.errors import TamperDetected
 from chiron_stream.job.policy import Role
 from chiron_stream.wire.crypto import XWingPrivateKey
@@ -25,11 +28,12 @@ class Auditor(Member):
         What a plan says is the attested coordinator's word: whoever has rows and recipe can check
         it by computing the rounds again (``chiron_stream.recipe.reference_loop``).
 
-        :raises TamperDetected: a plan does not open, or a round is missing.
+        :raises TamperDetected: a plan does not open, is not signed by a coordinator that the policy
+            allows, or a round is missing.
         """
-        key = XWingPrivateKey(self.identity.hpke_seed)
+        known = signers(self)
         found = [
-            open_plan(record, self.job.job_id, key)
+            self._opened(record, known)
             for record in receipt_records(self)
             if isinstance(record, PlanRecord) and record.auditor == self.identity.public
         ]
@@ -42,3 +46,9 @@ class Auditor(Member):
                     got=f"version {plan.version}",
                 )
         return found
+
+    def _opened(self, record: PlanRecord, known: Mapping[bytes, AttestedKeyDocument]) -> Plan:
+        if record.signer not in known:
+            raise TamperDetected("a plan of a signer without evidence", code="SIGNER")
+        key = XWingPrivateKey(self.identity.hpke_seed)
+        return open_plan(record, self.job.job_id, key, known[record.signer].signing_key)

@@ -57,15 +57,15 @@ def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:
     :raises TamperDetected: a signature, the chain of hashes, or two that contradict each other.
     :raises EvidenceRefused: a signer's evidence.
     """
-    signers = _signers(party)
+    known = signers(party)
     found: list[tuple[Checkpoint, CheckpointRecord]] = []
     previous = bytes(32)
     for record in receipt_records(party):
         if not isinstance(record, CheckpointRecord):
             continue
-        if record.signer not in signers:
+        if record.signer not in known:
             raise TamperDetected("a checkpoint of a signer without evidence", code="SIGNER")
-        checkpoint = read_checkpoint(record, signers[record.signer].signing_key)
+        checkpoint = read_checkpoint(record, known[record.signer].signing_key)
         if checkpoint.previous != previous:
             raise TamperDetected(
                 f"the checkpoint of round {checkpoint.round} does not follow the one before",
@@ -76,7 +76,7 @@ def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:
     return found
 
 
-def _signers(party: Connected) -> dict[bytes, AttestedKeyDocument]:
+def signers(party: Connected) -> dict[bytes, AttestedKeyDocument]:
     """Return every epoch's coordinator, appraised at a time when its keys were good."""
     now = int(time.time())
     found = {}

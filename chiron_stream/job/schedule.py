@@ -13,7 +13,12 @@ from chiron_stream.wire.document import Document, Name, PublicKey
 
 MAX_DATA_SETS: Final = 1024
 MAX_SLOTS: Final = 1024
-MAX_SHARDS_PER_SLOT: Final = 4096
+MAX_SHARDS_PER_SLOT: Final = 1024
+"""A slot's task, with a key for each shard, is one record of at most 250 kB."""
+
+MAX_SHARDS_PER_ROUND: Final = 8192
+"""A round's plan and the leaves of its checkpoint are one record each."""
+
 MAX_PASSES: Final = 100_000
 MAX_STEP_SECONDS: Final = 86_400
 MAX_ROUNDS: Final = 1_000_000
@@ -61,6 +66,8 @@ class Schedule(Document):
         self._check_data_sets(roster)
         expect_between(self.slots, 1, MAX_SLOTS, "the number of slots of a round")
         expect_between(self.shards_per_slot, 1, MAX_SHARDS_PER_SLOT, "the shards of a slot")
+        most = self.slots * self.shards_per_slot
+        expect_between(most, 1, MAX_SHARDS_PER_ROUND, "the shards of a round")
         expect_between(self.passes, 1, MAX_PASSES, "the number of passes")
         expect_between(self.step_deadline, 1, MAX_STEP_SECONDS, "the step deadline, in seconds,")
         expect_between(self.release_every, 1, MAX_ROUNDS, "the number of rounds of a release")

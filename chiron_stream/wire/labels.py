@@ -39,6 +39,7 @@ SIGN_SESSION: Final = _label("sign session open")
 SIGN_WELCOME: Final = _label("sign welcome")
 SIGN_WORKER: Final = _label("sign worker message")
 SIGN_CHECKPOINT: Final = _label("sign checkpoint")
+SIGN_PLAN: Final = _label("sign plan")
 
 # HPKE info
 INFO_SESSION: Final = _label("hpke session")

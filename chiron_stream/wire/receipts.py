@@ -111,12 +111,14 @@ class Plan(Document):
 
 @dataclass(frozen=True)
 class PlanRecord(Document):
-    """A plan, sealed to one auditor's X-Wing key."""
+    """A plan, sealed to one auditor's X-Wing key, with its signer's document hash and signature."""
 
     KIND: ClassVar[int] = 89
     round: int
     auditor: PublicKey
     sealed: Annotated[bytes, Limit(900_000)]
+    signer: Digest
+    signature: Signature
 
 
 read_record: Callable[[bytes], CheckpointRecord | PlanRecord] = union(CheckpointRecord, PlanRecord)
@@ -167,22 +169,42 @@ def read_checkpoint(record: CheckpointRecord, signing_key: bytes) -> Checkpoint:
     return checkpoint
 
 
-def seal_plan(auditor: bytes, auditor_key: bytes, job: bytes, plan: Plan) -> bytes:
-    """Return the record of a plan for one auditor."""
-    info = labels.INFO_PLAN + sha256(labels.INFO_PLAN, job, plan.round.to_bytes(8, "big"))
-    return PlanRecord(plan.round, auditor, hpke_seal(auditor_key, plan.pack(), info)).pack()
+def _plan_context(job: bytes, auditor: bytes, number: int) -> bytes:
+    return sha256(labels.INFO_PLAN, job, auditor, number.to_bytes(8, "big"))
 
 
-def open_plan(record: PlanRecord, job: bytes, key: XWingPrivateKey) -> Plan:
-    """Return a plan, with the auditor's key.
+def seal_plan(
+    auditor: bytes,
+    auditor_key: bytes,
+    job: bytes,
+    plan: Plan,
+    signer: bytes,
+    sign: Callable[[bytes, bytes], bytes],
+) -> bytes:
+    """Return the record of a plan for one auditor.
 
-    Nobody signed it: whoever knows the auditor's public key can seal one. The caller believes it
-    where computing the round again gives its digests.
-
-    :raises TamperDetected: it is for another auditor, job or round.
+    :param auditor: its identity; ``auditor_key``: its X-Wing key.
+    :param signer: hash of the coordinator's attested key document.
     """
-    info = labels.INFO_PLAN + sha256(labels.INFO_PLAN, job, record.round.to_bytes(8, "big"))
-    return Plan.unpack(key.open(record.sealed, info))
+    context = _plan_context(job, auditor, plan.round)
+    sealed = hpke_seal(auditor_key, plan.pack(), labels.INFO_PLAN + context)
+    signature = sign(labels.SIGN_PLAN, sha256(labels.SIGN_PLAN, context, sealed, signer))
+    return PlanRecord(plan.round, auditor, sealed, signer, signature).pack()
+
+
+def open_plan(record: PlanRecord, job: bytes, key: XWingPrivateKey, signing_key: bytes) -> Plan:
+    """Return a plan that an appraised coordinator's boot key signed, with the auditor's key.
+
+    :raises TamperDetected: the signature is wrong, or it is for another auditor, job or round.
+    """
+    context = _plan_context(job, record.auditor, record.round)
+    message = sha256(labels.SIGN_PLAN, context, record.sealed, record.signer)
+    if not verified(signing_key, labels.SIGN_PLAN, message, record.signature):
+        raise TamperDetected("a plan with a bad signature", code="SIGNATURE")
+    plan = Plan.unpack(key.open(record.sealed, labels.INFO_PLAN + context))
+    if plan.round != record.round:
+        raise TamperDetected("a plan of another round than its record", code="PLAN_ROUND")
+    return plan
 
 
 @dataclass(frozen=True)

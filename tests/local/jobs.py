@@ -14,12 +14,13 @@ from torch import nn
 
 from chiron_stream.broker.extents import read_until
 from chiron_stream.broker.records import Isolation, Outgoing, Partition, Record
-from chiron_stream.clients.identity import Identity
+from chiron_stream.clients.auditor import Auditor
 from chiron_stream.clients.publication import Publication
 from chiron_stream.graph.numerics import configure_numerics
+from chiron_stream.job.simulation import InsecureSimulation
 from chiron_stream.job.terms import Terms, read_terms
 from chiron_stream.recipe import Constant, Recipe, Round, parameters_sha256, reference_loop
-from chiron_stream.wire.receipts import Plan, PlanRecord, Rejected, open_plan, read_record
+from chiron_stream.wire.receipts import Plan, Rejected
 from enclave_workers.local import LocalJob
 
 OWNERS = ("alice", "anna")
@@ -151,10 +152,13 @@ def until(job: LocalJob, condition: Callable[[], bool], timeout: float = 30.0) -
 
 def plans(job: LocalJob) -> list[Plan]:
     """Return every round's plan, opened with the auditor's identity."""
-    auditor = Identity.load(job.directory.identity("dan"))
-    found = [read_record(record.value) for record in records(job, "receipts")]
-    sealed = [one for one in found if isinstance(one, PlanRecord)]
-    return [open_plan(one, job.job.job_id, auditor.hpke_key) for one in sealed]
+    with Auditor(
+        job.job,
+        job.directory.identity("dan"),
+        evidence=InsecureSimulation(),
+        broker=job.broker,
+    ) as auditor:
+        return auditor.plans()
 
 
 def rounds(job: LocalJob, rows: int = 200) -> Iterator[Round]:

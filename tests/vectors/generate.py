@@ -576,10 +576,17 @@ def plan(records: _Records) -> Table:
     body = Plan(1, 1, _bytes(25), _bytes(23), _bytes(24), (slot,))
 
     def opens(data: bytes) -> bool:
-        return open_plan(PlanRecord.unpack(data), JOB, AUDITOR_HPKE) == body
+        return open_plan(PlanRecord.unpack(data), JOB, AUDITOR_HPKE, _public(COORDINATOR)) == body
 
     record = records.kept("plan", "record", opens)
-    record = record or seal_plan(_public(AUDITOR), AUDITOR_HPKE.public, JOB, body)
+    record = record or seal_plan(
+        _public(AUDITOR),
+        AUDITOR_HPKE.public,
+        JOB,
+        body,
+        akd_hash(AKD.pack()),
+        lambda label, message: sign(COORDINATOR, label, message),
+    )
     return {
         "auditor_xwing_seed": AUDITOR_SEED.hex(),
         "plan": body.pack().hex(),

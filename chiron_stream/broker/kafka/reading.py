@@ -22,8 +22,8 @@ FETCH_WAIT: Final = 0.25
 """Kafka's ``fetch.max.wait.ms``, in seconds."""
 
 IDLE_MS: Final = 5
-"""Kafka's ``retry.backoff.ms``: kafka-python also sleeps so long whenever a poll finds nothing under
-way, as at every start; its default of 100 makes each new reader that much slower."""
+"""Kafka's ``retry.backoff.ms``: kafka-python also sleeps so long whenever a poll finds nothing
+under way, as at every start; its default of 100 makes each new reader that much slower."""
 
 COMMON: Final[Mapping[str, Any]] = {
     "allow_auto_create_topics": False,

@@ -64,7 +64,7 @@ def _emit(context: Context, boot: Boot, epoch: int, effect: Effect) -> Iterator[
             value = sign_checkpoint(effect.checkpoint, effect.leaves, boot.hash, boot.sign)
             yield Send("receipts", 0, value, b"", b"")
         case Disclose():
-            yield from _disclose(context, effect)
+            yield from _disclose(context, boot, effect)
         case PublishHead():
             key = derive(context.key, labels.K_VERSION, b"heads")
             sealed = seal(key, effect.version.to_bytes(8, "big"), effect.reference)
@@ -76,8 +76,10 @@ def _emit(context: Context, boot: Boot, epoch: int, effect: Effect) -> Iterator[
             assert_never(effect)
 
 
-def _disclose(context: Context, effect: Disclose) -> Iterator[Send]:
+def _disclose(context: Context, boot: Boot, effect: Disclose) -> Iterator[Send]:
     for one in context.policy.roster:
         if one.role is Role.AUDITOR and one.hpke_key is not None:
-            value = seal_plan(one.identity, one.hpke_key, context.job, effect.plan)
+            value = seal_plan(
+                one.identity, one.hpke_key, context.job, effect.plan, boot.hash, boot.sign
+            )
             yield Send("receipts", 0, value, b"", b"")

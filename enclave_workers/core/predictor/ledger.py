@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.serving import Grant, QueryName, QuerySession
 
 KEPT_ANSWERS: Final = 10_000
@@ -35,13 +36,27 @@ class Ledger:
 
     def __init__(self, boot: bytes) -> None:
         self._boot = boot
+        self._newest = (-1, -1)
         self.sessions: dict[bytes, QuerySession] = {}
         self._allowances: dict[bytes, Allowance] = {}
         self._given: OrderedDict[QueryName, Given] = OrderedDict()
         self.elsewhere: set[QueryName] = set()
 
-    def take(self, body: QuerySession | Grant) -> None:
-        """Take in a record of ``sessions``."""
+    def take(self, place: tuple[int, int], body: QuerySession | Grant) -> None:
+        """Take in a record of ``sessions``, each once and in the journal's order.
+
+        :param place: journal index and place within it, as the record's seal binds them.
+        :raises TamperDetected: REPEAT, a record that was copied to a later offset: a grant must
+            not count twice.
+        """
+        if place <= self._newest:
+            raise TamperDetected(
+                "a record of sessions that was taken before",
+                code="REPEAT",
+                expected=f"behind journal index {self._newest[0]}",
+                got=f"index {place[0]}",
+            )
+        self._newest = place
         if isinstance(body, QuerySession):
             self.sessions[body.session] = body
         elif body.boot == self._boot:

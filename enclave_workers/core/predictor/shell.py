@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from chiron_stream.errors import ChironError, RecipeRefused, SchemaMismatch, TamperDetected
+from chiron_stream.errors import RecipeRefused, SchemaMismatch, TamperDetected
 from chiron_stream.graph import numerics, prediction, state
 from chiron_stream.job.columns import Array, find_fault, unpack_columns
 from chiron_stream.job.file import Job
@@ -76,6 +77,7 @@ class Predictor:
         self._membership = Membership(link, job, "predictor", tee, now)
         self._ledger = Ledger(self._membership.boot.id)
         self._release: _Release | None = None
+        self._batch = max(2, job.policy.predictor_batch)
         self._sessions_next = 0
         self._pending: list[Line] = []
         self._ready: dict[QueryName, _Query] = {}
@@ -136,7 +138,8 @@ class Predictor:
         self._sessions_next = line.offset + 1
         try:
             record = SessionsRecord.unpack(line.value)
-            self._ledger.take(open_sessions(self._release.told.sessions_key, record))
+            body = open_sessions(self._release.told.sessions_key, record)
+            self._ledger.take((record.index, record.place), body)
         except (TamperDetected, EncodingRefused) as error:
             reject(self._link, self._membership.boot.id, line, error.code)
 
@@ -233,23 +236,38 @@ class Predictor:
     def _exhausted(self, query: _Query) -> bool:
         return self._ledger.allowance(query.session.session).exhausted
 
-    def _predict(self, release: _Release, good: list[_Query]) -> list[Disclosed]:
+    def _predict(self, release: _Release, good: list[_Query]) -> Sequence[Disclosed | None]:
         if not good:
             return []
         names = good[0].columns
         columns = {name: np.concatenate([one.columns[name] for one in good]) for name in names}
-        batch = max(2, self._policy.predictor_batch)
         try:
-            scores = prediction.predict(release.recipe.checked, release.model, columns, batch)
-        except (RecipeRefused, SchemaMismatch) as error:
-            raise ChironError("the release does not answer valid rows", code=error.code) from None
+            scores = prediction.predict(release.recipe.checked, release.model, columns, self._batch)
+        except (RecipeRefused, SchemaMismatch):
+            return self._one_by_one(release, good)
         return [disclose(self._policy, row) for row in scores]
+
+    def _one_by_one(self, release: _Release, good: list[_Query]) -> list[Disclosed | None]:
+        """Answer each row alone: one that the recipe's graph does not run on stops no other."""
+        found: list[Disclosed | None] = []
+        for query in good:
+            try:
+                (row,) = prediction.predict(
+                    release.recipe.checked, release.model, query.columns, self._batch
+                )
+            except (RecipeRefused, SchemaMismatch):
+                found.append(None)
+            else:
+                found.append(disclose(self._policy, row))
+        return found
 
     def _sealed(self, release: _Release, query: _Query, disclosed: Disclosed | None) -> bytes:
         allowance = self._ledger.allowance(query.session.session)
-        status = Status.OK if disclosed else Status.INVALID
-        if not disclosed and query.fault is None:
-            status = Status.BUDGET
+        status, reason = Status.OK, ""
+        if not disclosed:
+            exhausted = query.fault is None and allowance.exhausted
+            status = Status.BUDGET if exhausted else Status.INVALID
+            reason = query.fault or ("" if exhausted else "GRAPH_RUN")
         body = AnswerBody(
             status=status,
             classes=disclosed.classes if disclosed else (),
@@ -260,7 +278,7 @@ class Predictor:
             budget_left=allowance.left + allowance.count,
             freshness="local",
             simulated=self._policy.is_simulated,
-            reason=(query.fault or "")[:60],
+            reason=reason[:60],
         )
         secret = query.session.answer_secret
         nonce = os.urandom(RESPONSE_NONCE)

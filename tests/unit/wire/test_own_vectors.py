@@ -241,7 +241,8 @@ def test_receipt_verifies_and_names_the_shard() -> None:
 
 def test_plan_opens_for_its_auditor_alone() -> None:
     record, job = PlanRecord.unpack(raw("plan", "record")), raw("job", "job_id")
-    plan = open_plan(record, job, XWingPrivateKey(raw("plan", "auditor_xwing_seed")))
+    signer = raw("receipts", "signing_key")
+    plan = open_plan(record, job, XWingPrivateKey(raw("plan", "auditor_xwing_seed")), signer)
     assert plan == Plan.unpack(raw("plan", "plan"))
     with pytest.raises(TamperDetected):
-        open_plan(record, job, XWingPrivateKey(bytes(32)))
+        open_plan(record, job, XWingPrivateKey(bytes(32)), signer)

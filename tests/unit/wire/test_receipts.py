@@ -64,7 +64,15 @@ CHECKPOINT = Checkpoint(
 )
 RECORD = sign_checkpoint(CHECKPOINT, LEAVES, COORDINATOR_AKD, COORDINATOR.sign)
 PLAN = Plan(5, 5, bytes([5]) * 32, bytes([6]) * 32, bytes([7]) * 32, ())
-PLAN_RECORD = seal_plan(OWNER.public, AUDITOR_HPKE.public, JOB, PLAN)
+
+
+def sealed_plan(plan: Plan) -> bytes:
+    return seal_plan(
+        OWNER.public, AUDITOR_HPKE.public, JOB, plan, COORDINATOR_AKD, COORDINATOR.sign
+    )
+
+
+PLAN_RECORD = sealed_plan(PLAN)
 
 
 def read(data: bytes, key: bytes = COORDINATOR.public) -> Checkpoint:
@@ -144,17 +152,27 @@ def test_hash_of_a_checkpoint_is_over_its_bytes() -> None:
 
 
 def planned(
-    data: bytes = PLAN_RECORD, job: bytes = JOB, key: XWingPrivateKey = AUDITOR_HPKE
+    data: bytes = PLAN_RECORD,
+    job: bytes = JOB,
+    key: XWingPrivateKey = AUDITOR_HPKE,
+    signing_key: bytes = COORDINATOR.public,
 ) -> Plan:
     record = read_record(data)
     assert isinstance(record, PlanRecord)
-    return open_plan(record, job, key)
+    return open_plan(record, job, key, signing_key)
+
+
+def signed_again(record: PlanRecord) -> bytes:
+    """Sign other contents with the coordinator's key: the seal must refuse them."""
+    context = sha256(labels.INFO_PLAN, JOB, record.auditor, record.round.to_bytes(8, "big"))
+    message = sha256(labels.SIGN_PLAN, context, record.sealed, record.signer)
+    return replace(record, signature=COORDINATOR.sign(labels.SIGN_PLAN, message)).pack()
 
 
 @settings(max_examples=30)
 @given(documents(Plan))
 def test_plan_comes_back(plan: Plan) -> None:
-    assert planned(seal_plan(OWNER.public, AUDITOR_HPKE.public, JOB, plan)) == plan
+    assert planned(sealed_plan(plan)) == plan
 
 
 def test_plan_does_not_open_for_another_auditor() -> None:
@@ -169,18 +187,42 @@ def test_plan_does_not_open_for_another_job() -> None:
 
 def test_plan_does_not_open_as_that_of_another_round() -> None:
     with pytest.raises(TamperDetected):
-        planned(replace(PlanRecord.unpack(PLAN_RECORD), round=6).pack())
+        planned(signed_again(replace(PlanRecord.unpack(PLAN_RECORD), round=6)))
+
+
+def test_plan_signed_by_somebody_else_is_refused() -> None:
+    with pytest.raises(TamperDetected) as refused:
+        planned(signing_key=OWNER.public)
+    assert refused.value.code == "SIGNATURE"
+
+
+def test_plan_that_anybody_sealed_to_the_auditor_is_refused() -> None:
+    context = sha256(labels.INFO_PLAN, JOB, OWNER.public, (5).to_bytes(8, "big"))
+    sealed = hpke_seal(AUDITOR_HPKE.public, PLAN.pack(), labels.INFO_PLAN + context)
+    forged = replace(PlanRecord.unpack(PLAN_RECORD), sealed=sealed)
+    with pytest.raises(TamperDetected) as refused:
+        planned(forged.pack())
+    assert refused.value.code == "SIGNATURE"
+    assert planned(signed_again(forged)) == PLAN, "the control: with the signature it is a plan"
+
+
+def test_plan_of_another_round_than_its_record_is_refused() -> None:
+    context = sha256(labels.INFO_PLAN, JOB, OWNER.public, (6).to_bytes(8, "big"))
+    sealed = hpke_seal(AUDITOR_HPKE.public, PLAN.pack(), labels.INFO_PLAN + context)
+    with pytest.raises(TamperDetected) as refused:
+        planned(signed_again(replace(PlanRecord.unpack(PLAN_RECORD), round=6, sealed=sealed)))
+    assert refused.value.code == "PLAN_ROUND"
 
 
 def test_plan_is_refused_with_any_sealed_byte_altered() -> None:
     record = PlanRecord.unpack(PLAN_RECORD)
     assert_only_the_original_reads(
-        lambda sealed: open_plan(replace(record, sealed=sealed), JOB, AUDITOR_HPKE), record.sealed
+        lambda sealed: planned(signed_again(replace(record, sealed=sealed))), record.sealed
     )
 
 
 def test_sealed_plan_that_is_no_plan_is_refused() -> None:
-    info = labels.INFO_PLAN + sha256(labels.INFO_PLAN, JOB, (5).to_bytes(8, "big"))
-    sealed = hpke_seal(AUDITOR_HPKE.public, CHECKPOINT.pack(), info)
+    context = sha256(labels.INFO_PLAN, JOB, OWNER.public, (5).to_bytes(8, "big"))
+    sealed = hpke_seal(AUDITOR_HPKE.public, CHECKPOINT.pack(), labels.INFO_PLAN + context)
     with pytest.raises(EncodingRefused):
-        planned(PlanRecord(5, OWNER.public, sealed).pack())
+        planned(signed_again(replace(PlanRecord.unpack(PLAN_RECORD), sealed=sealed)))

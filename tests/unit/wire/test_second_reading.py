@@ -253,6 +253,9 @@ def test_receipt_and_plan() -> None:
     assert read(checkpoint, 84)[15] == h("shard node", *leaves)
     assert h("checkpoint hash", checkpoint) == raw("receipts", "hash")
     assert raw("shard", "leaf") in leaves
-    _, number, _, sealed = read(raw("plan", "record"), 89)
-    info = label("hpke plan") + h("hpke plan", raw("job", "job_id"), be8(number))
+    _, number, auditor, sealed, signer, signature = read(raw("plan", "record"), 89)
+    context = h("hpke plan", raw("job", "job_id"), auditor, be8(number))
+    message = h("sign plan", context, sealed, signer)
+    check(raw("receipts", "signing_key"), "sign plan", message, signature)
+    info = label("hpke plan") + context
     assert hpke_open(raw("plan", "auditor_xwing_seed"), sealed, info) == raw("plan", "plan")
