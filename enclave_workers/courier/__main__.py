@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +26,7 @@ from chiron_stream import events
 from chiron_stream.attestation.evidence import ROLES
 from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.kafka import KafkaBroker
+from chiron_stream.cli.common import EXIT_CODES
 from chiron_stream.errors import ChironError
 from chiron_stream.job import file
 from chiron_stream.settings import resolve
@@ -33,6 +37,9 @@ from enclave_workers.courier.serving import Outside, Server
 
 CORE: Final = (sys.executable, "-m", "enclave_workers.core")
 ACCEPT_SECONDS: Final = 60.0
+_ACCEPT_LOOK: Final = 0.1
+"""Seconds between two looks whether a core that has not connected yet still runs."""
+
 QUOTE_SECONDS: Final = 10.0
 TERMINATED: Final = 128 + signal.SIGTERM
 
@@ -60,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="chiron worker",
         description="Run one enclave worker: an untrusted courier and its core.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--job", required=True, type=Path, metavar="FILE", help="the job file")
@@ -74,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--collateral", type=Path, metavar="FILE", help="for hardware quotes")
     parser.add_argument("--root", type=Path, metavar="FILE", help="for hardware quotes")
+    parser.add_argument(
+        "--core",
+        metavar="COMMAND",
+        help='starts the core instead of this Python, such as "gramine-sgx trainer"',
+    )
     parser.add_argument("--status", type=Path, metavar="FILE", help="where counts are written")
     parser.add_argument("--with-starter", action="store_true", help="end when standard input ends")
     return parser
@@ -105,19 +118,15 @@ def _relay(directory: Path | None) -> Callable[[bytes], bytes] | None:
 
 def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server) -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(ACCEPT_SECONDS)
-        process = _start(core, flags.role, listener.getsockname()[1])
+        command = shlex.split(flags.core) if flags.core else [*core, flags.role]
+        process = _start(command, listener.getsockname()[1])
         ending = _Ending(process, with_starter=flags.with_starter)
-        try:
-            connection, _address = listener.accept()
+        connection = _accepted(listener, process)
+        if connection is None:
+            process.kill()
+        else:
             with connection:
-                connection.settimeout(None)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                ending.watch(connection)
-                server.serve(connection)
-        except OSError:
-            if not ending.asked:
-                raise
+                _serve(connection, server, ending)
         code = ending.wait()
     if server.ended is not None:
         words = server.ended
@@ -126,12 +135,36 @@ def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server) -
     return 0 if ending.asked else code or 1
 
 
-def _start(core: Sequence[str], role: str, port: int) -> subprocess.Popen[bytes]:
+def _accepted(listener: socket.socket, core: subprocess.Popen[bytes]) -> socket.socket | None:
+    """Return the core's connection, or None when it ended or did not connect in time."""
+    listener.settimeout(_ACCEPT_LOOK)
+    deadline = time.monotonic() + ACCEPT_SECONDS
+    while core.poll() is None and time.monotonic() < deadline:
+        with suppress(TimeoutError):
+            return listener.accept()[0]
+    return None
+
+
+def _serve(connection: socket.socket, server: Server, ending: _Ending) -> None:
+    """Serve a core until its connection ends, however it does: with the core, or as asked."""
+    try:
+        connection.settimeout(None)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ending.watch(connection)
+        server.serve(connection)
+    except ConnectionError:
+        return  # a core that was killed leaves a reset instead of an end of file
+    except OSError:
+        if not ending.asked:
+            raise
+
+
+def _start(command: Sequence[str], port: int) -> subprocess.Popen[bytes]:
     """Start the core with nothing of our environment but what Python and OpenMP need."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     numeric = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     return subprocess.Popen(  # noqa: S603  (our own interpreter, or what --core names)
-        [*core, role],
+        command,
         stdin=subprocess.DEVNULL,
         env={**kept, **numeric, "CHIRON_COURIER_PORT": str(port)},
     )
@@ -164,7 +197,8 @@ class _Ending:
         """Ask for the end, from a signal handler or a thread."""
         self.asked = True
         if self._connection is not None:
-            self._connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the core has gone first
+                self._connection.shutdown(socket.SHUT_RDWR)
         else:
             self._core.kill()
 
