@@ -67,7 +67,7 @@ Noisy = tuple[LocalJob, dict[str, list[int]]]
 @pytest.mark.parametrize("topic", READ)
 def test_every_malformed_record_is_rejected_with_a_code(noisy: Noisy, topic: str) -> None:
     job, thrown = noisy
-    job.client("carol").predict({"east": 1.0, "north": 1.0})
+    job.client("carol").predict(jobs.ABOVE)
     found = {(one.topic, one.offset): one.code for one in jobs.rejected(job)}
     missing = [offset for offset in thrown[topic] if (topic, offset) not in found]
     assert missing == []
@@ -92,13 +92,13 @@ def test_noise_on_replies_and_answers_does_not_disturb_parties(noisy: Noisy) -> 
         jobs.append(job, "replies", value)
         for partition in range(4):
             jobs.append(job, "answers", value, partition)
-    assert client.predict({"east": -1.0, "north": 1.0}).value == "above"
+    assert client.predict(jobs.ABOVE).value == "above"
 
 
 def test_noise_on_sessions_does_not_disturb_predictors(noisy: Noisy) -> None:
     job, thrown = noisy
     thrown.setdefault("sessions", []).extend(throw(job, "sessions"))
-    assert job.client("carl").predict({"east": -1.0, "north": -1.0}).value == "below"
+    assert job.client("carl").predict(jobs.BELOW).value == "below"
     assert jobs.all_alive(job)
 
 

@@ -17,7 +17,7 @@ from tests.local import jobs
 from tests.local.forging import query
 from tests.local.lying import LyingBroker, doubled
 
-ROW = {"east": 0.0, "north": 1.0}
+ROW = jobs.ABOVE
 
 
 @pytest.fixture(scope="module")

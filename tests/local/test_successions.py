@@ -121,7 +121,7 @@ def test_predictor_killed_at_rest_is_replaced_and_nothing_is_refunded(recipe: Re
     with LocalJob(terms) as job:
         jobs.train(job, recipe)
         client = job.client("carol")
-        row = {"east": 0.0, "north": 1.0}
+        row = jobs.ABOVE
         first = client.predict(row)
         replace(job, "predictor-0")
         second = client.predict(row)
@@ -135,7 +135,7 @@ def test_client_and_ledger_outlive_the_coordinator(recipe: Recipe) -> None:
     with LocalJob(terms) as job:
         jobs.train(job, recipe)
         client = job.client("carol")
-        row = {"east": 0.0, "north": 1.0}
+        row = jobs.ABOVE
         assert client.predict(row).budget_left == 9
         replace(job, "coordinator-0")
         assert [client.predict(row).budget_left for _ in range(4)] == [8, 7, 6, 5]
