@@ -19,6 +19,7 @@ NOUNS: Final = {
     "status": "show how far a job is, by its signed checkpoints and its workers here",
     "publish": "check, seal and send a file's rows as a data set",
     "predict": "ask about one row: a sealed query, a sealed answer",
+    "verify": "verify a job's receipts; with --replay compute its parameters again",
     "job": "verify a job file and show its terms",
     "worker": "run one enclave worker, courier and core",
     "topics": "compare the topic catalogue with a broker: plan, apply, check",

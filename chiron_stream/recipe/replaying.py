@@ -1,0 +1,147 @@
+"""Recomputing a closed job from its recorded plan, in plain PyTorch, round by round.
+
+Who may do it: whoever has the auditor's key (for the plan), the rows and the provider's module. The
+loop is :func:`~chiron_stream.recipe.reference.reference_loop`; what is compared are the digests of
+parameters and buffers that each round's plan records.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from chiron_stream.errors import UsageRefused
+from chiron_stream.graph.columns import ColumnKinds
+from chiron_stream.graph.schedules import Constant, Schedule
+from chiron_stream.recipe.bindings import Columns, Loss
+from chiron_stream.recipe.exporting import Recipe
+from chiron_stream.recipe.reference import Round, parameters_sha256, reference_loop
+from chiron_stream.recipe.settings import OptimizerFactory
+from chiron_stream.wire.receipts import Plan, PlannedShard
+
+Rows = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a recipe is made of; the arguments are those of :meth:`Recipe.export`.
+
+    ``module`` is the initial module: replaying trains a copy.
+    """
+
+    module: nn.Module
+    loss: Loss
+    inputs: Mapping[str, Columns]
+    target: str
+    optimizer: OptimizerFactory
+    schedule: Schedule = field(default_factory=Constant)
+    batch_size: int = 128
+
+    def export(self, columns: ColumnKinds) -> Recipe:
+        """Return the recipe to publish.
+
+        :param columns: of the job's schema.
+        """
+        return Recipe.export(
+            self.module,
+            loss=self.loss,
+            inputs=self.inputs,
+            target=self.target,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            batch_size=self.batch_size,
+            columns=columns,
+        )
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One round: the digest that the plan records, and the one computed again."""
+
+    round: int
+    recorded: str
+    computed: str
+
+    @property
+    def equal(self) -> bool:
+        """Whether the bits are the same."""
+        return self.recorded == self.computed
+
+
+def replay(
+    spec: Spec,
+    plans: Sequence[Plan],
+    kinds: ColumnKinds,
+    rows_of: Callable[[PlannedShard], Rows],
+    done: Callable[[Replayed], None] = lambda _one: None,
+) -> list[Replayed]:
+    """Train again, round by round, until the end or the first round that differs.
+
+    Set this process up like a worker first: one thread, denormals flushed
+    (:func:`chiron_stream.graph.numerics.configure_numerics`).
+
+    :param plans: of all rounds, in order.
+    :param rows_of: the rows of a planned shard, as its owner published them.
+    :param done: called behind each round.
+    :raises UsageRefused: a round of several slots; rows of another number than the plan has.
+    """
+    module = copy.deepcopy(spec.module)
+    found: list[Replayed] = []
+
+    def note(plan: Plan) -> bool:
+        one = Replayed(plan.round, plan.parameters.hex(), _digest(module, spec.loss))
+        found.append(one)
+        done(one)
+        return one.equal
+
+    def rounds() -> Iterator[Round]:
+        for number, plan in enumerate(plans):
+            if number and not note(plans[number - 1]):
+                return
+            yield _round(spec, plan, kinds, rows_of)
+
+    reference_loop(module, spec.loss, spec.optimizer, spec.schedule, rounds())
+    if plans and len(found) == len(plans) - 1 and all(one.equal for one in found):
+        note(plans[-1])
+    return found
+
+
+def _digest(module: nn.Module, loss: Loss) -> str:
+    return parameters_sha256(module, *([loss] if isinstance(loss, nn.Module) else []))
+
+
+def _round(
+    spec: Spec, plan: Plan, kinds: ColumnKinds, rows_of: Callable[[PlannedShard], Rows]
+) -> Round:
+    if len(plan.slots) != 1:
+        raise UsageRefused(
+            f"round {plan.round} has {len(plan.slots)} slots",
+            expected="rounds of one slot: this version replays no others",
+        )
+    slot = plan.slots[0]
+    parts = [rows_of(shard) for shard in slot.shards]
+    for shard, part in zip(slot.shards, parts, strict=True):
+        got = len(next(iter(part.values())))
+        if got != shard.rows:
+            raise UsageRefused(
+                f"shard {shard.number} of {shard.data_set} has other rows in round {plan.round}",
+                expected=f"{shard.rows} rows, as published",
+                got=f"{got} rows",
+            )
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    inputs = {name: _input(rows, columns, kinds) for name, columns in spec.inputs.items()}
+    return Round(inputs, _input(rows, spec.target, kinds), slot.seed, spec.batch_size)
+
+
+def _input(rows: Rows, columns: Columns, kinds: ColumnKinds) -> npt.NDArray[Any]:
+    if not isinstance(columns, str):
+        stacked = [rows[name].astype(np.float32) for name in columns]
+        return np.stack(stacked, axis=1)
+    whole = kinds[columns][0] in ("category", "label")
+    return rows[columns].astype(np.int64 if whole else np.float32)

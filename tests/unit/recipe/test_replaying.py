@@ -1,0 +1,125 @@
+"""Replaying a plan: equal rounds, the first that differs, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from chiron_stream.errors import UsageRefused
+from chiron_stream.graph import state
+from chiron_stream.graph.training import train_slot
+from chiron_stream.recipe.replaying import Replayed, Spec, replay
+from chiron_stream.wire.receipts import Plan, PlannedShard, PlannedSlot
+
+KINDS: Any = {
+    "a": ("number", ()),
+    "b": ("number", ()),
+    "site": ("category", ()),
+    "y": ("label", ()),
+}
+OWNER = bytes(32)
+ROWS = 20
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.site = nn.Embedding(4, 3)
+        self.out = nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor, site: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.out(torch.cat([x, self.site(site)], 1))
+        return found
+
+
+def make_spec() -> Spec:
+    torch.manual_seed(3)
+    return Spec(
+        Net(),
+        loss=nn.CrossEntropyLoss(),
+        inputs={"x": ["a", "b"], "site": "site"},
+        target="y",
+        optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9),
+        batch_size=8,
+    )
+
+
+def rows_of(shard: PlannedShard) -> dict[str, Any]:
+    generator = np.random.default_rng(shard.number)
+    return {
+        "a": generator.standard_normal(ROWS),
+        "b": generator.standard_normal(ROWS).astype(np.float32),
+        "site": generator.integers(0, 4, ROWS),
+        "y": generator.integers(0, 2, ROWS),
+    }
+
+
+def planned(spec: Spec, count: int = 3) -> list[Plan]:
+    """Train by the worker's code, and write down what it did."""
+    recipe = spec.export(KINDS)
+    model = state.initial(recipe.checked, recipe.weights)
+    plans, step = [], 0
+    for number in range(1, count + 1):
+        shard = PlannedShard(OWNER, "d", number, ROWS)
+        model = train_slot(recipe.checked, model, rows_of(shard), seed=number, first_step=step)
+        digest = state.parameters_digest(model)
+        slot = PlannedSlot(0, number, step, (shard,), ROWS, 3, "n", digest, digest)
+        plans.append(Plan(number, number, bytes(32), digest, digest, (slot,)))
+        step += 3
+    return plans
+
+
+def test_every_round_is_equal_to_the_workers() -> None:
+    spec = make_spec()
+    seen: list[Replayed] = []
+    found = replay(spec, planned(spec), KINDS, rows_of, seen.append)
+    assert [one.round for one in found] == [1, 2, 3]
+    assert all(one.equal for one in found)
+    assert seen == found
+
+
+def test_replay_leaves_the_module_as_it_was() -> None:
+    spec = make_spec()
+    before = [one.clone() for one in spec.module.parameters()]
+    replay(spec, planned(spec), KINDS, rows_of)
+    after = list(spec.module.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_replay_stops_at_the_first_round_that_differs() -> None:
+    spec = make_spec()
+    plans = planned(spec)
+    plans[1] = replace(plans[1], parameters=bytes(32))
+    found = replay(spec, plans, KINDS, rows_of)
+    assert [one.equal for one in found] == [True, False]
+
+
+def test_one_other_value_shows_in_its_round() -> None:
+    spec = make_spec()
+
+    def altered(shard: PlannedShard) -> dict[str, Any]:
+        rows = rows_of(shard)
+        if shard.number == 3:
+            rows["a"][7] += 0.001
+        return rows
+
+    assert [one.equal for one in replay(spec, planned(spec), KINDS, altered)] == [True, True, False]
+
+
+def test_replay_refuses_rows_of_another_number() -> None:
+    spec = make_spec()
+    with pytest.raises(UsageRefused, match="other rows in round 1"):
+        replay(spec, planned(spec), KINDS, lambda one: {"a": rows_of(one)["a"][:-1]})
+
+
+def test_replay_refuses_rounds_of_several_slots() -> None:
+    spec = make_spec()
+    (plan,) = planned(spec, 1)
+    with pytest.raises(UsageRefused, match="2 slots"):
+        replay(spec, [replace(plan, slots=plan.slots * 2)], KINDS, rows_of)
