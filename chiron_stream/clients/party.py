@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from chiron_stream.job import file
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role, member
 from chiron_stream.job.simulation import InsecureSimulation
+from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.crypto import SUITE
 from chiron_stream.wire.journal import Activation
 from chiron_stream.wire.replies import Accept, Acknowledged
@@ -96,13 +98,21 @@ class Connected:
         return self._producer
 
     def activations(self) -> list[Activation]:
-        """Return every activation on ``authority``, oldest first; nothing of them is verified."""
+        """Return every activation on ``authority``, oldest first; nothing of them is verified.
+
+        A record that is none is passed over: anybody with the broker may have written it.
+        """
         place = self.partition("authority")
         marks = self.broker.watermarks(place)
         if marks.stable == marks.low:
             return []
         with self.broker.reader({place: marks.low}, wait=0.01) as reader:
-            return [Activation.unpack(one.value) for one in read_until(reader, place, marks.stable)]
+            records = list(read_until(reader, place, marks.stable))
+        found = []
+        for record in records:
+            with suppress(EncodingRefused):
+                found.append(Activation.unpack(record.value))
+        return found
 
     def appraised(self, activation: Activation, now: int) -> Appraised:
         """Return the appraised document of a coordinator.

@@ -241,10 +241,13 @@ class Publication:
 
     @property
     def state(self) -> State:
-        """How far all shards of this publication are."""
-        if all(n in self.trained or n in self.voided for n in self.sent) and self._accepted:
-            return "trained"
-        return "accepted" if self._accepted else "sent"
+        """How far all shards of this publication are; for evaluation, accepted is the end."""
+        if not self._accepted:
+            return "sent"
+        done = self._use is Use.EVALUATE or all(
+            number in self.trained or number in self.voided for number in self.sent
+        )
+        return "trained" if done else "accepted"
 
     @property
     def _accepted(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
 from chiron_stream.broker.extents import read_until
 from chiron_stream.errors import TamperDetected
+from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.receipts import (
     Checkpoint,
     CheckpointRecord,
@@ -41,14 +43,15 @@ class Receipt:
 
 
 def receipt_records(party: Connected) -> Iterator[CheckpointRecord | PlanRecord]:
-    """Yield what stands on ``receipts`` now; nothing of it is verified."""
+    """Yield what stands on ``receipts`` now, unverified; what is no such record is passed over."""
     place = party.partition("receipts")
     marks = party.broker.watermarks(place)
     if marks.stable == marks.low:
         return
     with party.broker.reader({place: marks.low}, wait=0.01) as reader:
         for record in read_until(reader, place, marks.stable):
-            yield read_record(record.value)
+            with suppress(EncodingRefused):
+                yield read_record(record.value)
 
 
 def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:

@@ -19,7 +19,7 @@ from chiron_stream.job.fields import packed_bytes
 from chiron_stream.job.refusal import expect, expect_between
 from chiron_stream.job.roster import SIGNERS, Member, Role, check_roster, is_hpke_key
 from chiron_stream.job.schedule import DataSet, Kind, Schedule
-from chiron_stream.job.schema import Schema
+from chiron_stream.job.schema import LabelColumn, Schema
 from chiron_stream.wire import labels
 from chiron_stream.wire.crypto import sha256
 from chiron_stream.wire.document import Digest, Document, Limit
@@ -58,7 +58,9 @@ MAX_SHARD_CLASSES: Final = 4
 MAX_MEMORY_BYTES: Final = 2**40
 MAX_BATCH: Final = 2**20
 MAX_PREDICTOR_BATCH: Final = 4096
-MIN_MESSAGE_BYTES: Final = 64
+ANSWER_BYTES: Final = 224
+ANSWER_CLASS_BYTES: Final = 12
+"""What an answer takes, besides a class index and a score for each class that its form may name."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,9 @@ class Policy(Document):
         expect(totals[-1] >= row, "no shard class holds a row", f"{row} bytes", totals[-1])
         row = packed_bytes(self.schema.fields("query"), 1)
         expect_between(self.query_bytes, row, MAX_RECORD_BYTES, "the size of a query")
-        low, high = MIN_MESSAGE_BYTES, MAX_RECORD_BYTES
+        target, high = self.schema.target, MAX_RECORD_BYTES
+        classes = len(target.classes) if isinstance(target, LabelColumn) else 1
+        low = ANSWER_BYTES + ANSWER_CLASS_BYTES * classes
         expect_between(self.answer_bytes, low, high, "the size of an answer")
         expect_between(self.predictor_batch, 1, MAX_PREDICTOR_BATCH, "a predictor's batch")
 

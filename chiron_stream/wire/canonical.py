@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 16
 """Maps and lists inside each other, at most."""
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""Largest document, in bytes."""
+"""Largest document that crosses a trust boundary, in bytes."""
 
 
 class EncodingRefused(ChironError):
@@ -34,8 +34,10 @@ class EncodingRefused(ChironError):
     default_code = "NOT_CANONICAL"
 
 
-def encode(document: dict[int, Any]) -> bytes:
+def encode(document: dict[int, Any], limit: int = MAX_BYTES) -> bytes:
     """Return the canonical bytes of ``document``.
+
+    :param limit: bytes, at most.
 
     :raises EncodingRefused: it holds a value of another type, or is too deep or too large.
     """
@@ -44,14 +46,14 @@ def encode(document: dict[int, Any]) -> bytes:
         data: bytes = msgpack.packb(document, use_bin_type=True)
     except UnicodeEncodeError:
         raise EncodingRefused("a text has no canonical form", expected="UTF-8") from None
-    if len(data) > MAX_BYTES:
+    if len(data) > limit:
         raise EncodingRefused(
-            "a document is too large", expected=f"at most {MAX_BYTES} bytes", got=str(len(data))
+            "a document is too large", expected=f"at most {limit} bytes", got=str(len(data))
         )
     return data
 
 
-def decode(data: bytes) -> dict[int, Any]:
+def decode(data: bytes, limit: int = MAX_BYTES) -> dict[int, Any]:
     """Return the document that ``data`` is the canonical encoding of.
 
     The result is well-formed and nothing more: which keys there are, and what they may hold, is
@@ -61,9 +63,9 @@ def decode(data: bytes) -> dict[int, Any]:
     :raises EncodingRefused: trailing or missing bytes, a doubled or unordered key, a longer form
         of a number, another type, or a document that is too deep or too large.
     """
-    if len(data) > MAX_BYTES:
+    if len(data) > limit:
         raise EncodingRefused(
-            "a document is too large", expected=f"at most {MAX_BYTES} bytes", got=str(len(data))
+            "a document is too large", expected=f"at most {limit} bytes", got=str(len(data))
         )
     try:
         document = msgpack.unpackb(data, raw=False, strict_map_key=False)

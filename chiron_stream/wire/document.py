@@ -32,7 +32,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 
-from chiron_stream.wire.canonical import EncodingRefused, decode, encode
+from chiron_stream.wire.canonical import MAX_BYTES, EncodingRefused, decode, encode
 
 KIND_KEY: Final = 0
 MAX_ITEMS: Final = 1_000_000
@@ -84,13 +84,15 @@ class Document:
     """Base of every structure on the wire; subclasses are frozen dataclasses with a ``KIND``."""
 
     KIND: ClassVar[int]
+    MOST: ClassVar[int] = MAX_BYTES
+    """Bytes of the encoded document, at most."""
 
     def pack(self) -> bytes:
         """Return the canonical bytes.
 
         :raises EncodingRefused: a field holds what its type does not allow.
         """
-        return encode(to_map(self))
+        return encode(to_map(self), self.MOST)
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
@@ -99,7 +101,7 @@ class Document:
         :param data: untrusted bytes.
         :raises EncodingRefused: they are anything but one document of this kind.
         """
-        return from_map(cls, decode(data))
+        return from_map(cls, decode(data, cls.MOST))
 
 
 D = typing.TypeVar("D", bound=Document)

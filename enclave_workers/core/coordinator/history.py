@@ -17,7 +17,7 @@ from chiron_stream.wire.journal import Entry, EntryHeader, Genesis, head_of, ope
 from chiron_stream.wire.objects import ObjectRef
 from chiron_stream.wire.tasks import KeyedObject
 from enclave_workers.core.coordinator.events import Snapshotted, read_event
-from enclave_workers.core.coordinator.state import At, Context, State
+from enclave_workers.core.coordinator.state import STATE_BYTES, At, Context, State
 from enclave_workers.core.coordinator.step import step
 from enclave_workers.core.link import Link
 from enclave_workers.core.lookup import read_object, write_object
@@ -32,9 +32,10 @@ class Snapshot(Document):
     """A state, and the entry that it stands behind."""
 
     KIND: ClassVar[int] = 520
+    MOST: ClassVar[int] = STATE_BYTES + 1024
     index: int
     head: Digest
-    state: Annotated[bytes, Limit(15_000_000)]
+    state: Annotated[bytes, Limit(STATE_BYTES)]
 
 
 @dataclass

@@ -68,7 +68,7 @@ class Presence:
         return record.boot
 
     def lost(self, state: State, now: float) -> Iterator[Lost]:
-        """Yield the boots that gave no sign, or none of progress, for too long."""
+        """Yield the boots whose keys are too old, or that gave no sign of life, or of progress."""
         slots = state.round.slots if state.round else ()
         leases = {slot.boot: slot.task for slot in slots if slot.result is None}
         for role in ("trainer", "predictor"):
@@ -77,7 +77,9 @@ class Presence:
                 lease = leases.get(boot, _NO_TASK)
                 if lease == _NO_TASK or lease != sign.lease:
                     sign.lease, sign.since = lease, now
-                if now - sign.seen > LOST_AFTER:
+                if now >= state.workers[boot].expires:
+                    yield Lost(boot, "expired")
+                elif now - sign.seen > LOST_AFTER:
                     yield Lost(boot, "silent")
                 elif now - sign.since > self._deadline:
                     yield Lost(boot, "no-progress")

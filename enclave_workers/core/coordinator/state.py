@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from chiron_stream.job.policy import Policy
 from chiron_stream.wire.control import TOKEN_LIMIT, RecipeManifest, Use
@@ -17,6 +17,10 @@ from chiron_stream.wire.objects import ObjectRef
 from chiron_stream.wire.replies import Refusal
 from chiron_stream.wire.session import Purpose
 from chiron_stream.wire.workers import SlotResult
+
+STATE_BYTES: Final = 512 * 1024 * 1024
+"""Bytes of a packed state, at most: about a million shards with full tokens. It never leaves the
+core but sealed, in chunks."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,7 @@ class State(Document):
     """
 
     KIND: ClassVar[int] = 511
+    MOST: ClassVar[int] = STATE_BYTES
     epoch: int = 0
     positions: dict[Name, int] = field(default_factory=dict)
     sessions: dict[Id, Session] = field(default_factory=dict)

@@ -108,7 +108,7 @@ POLICY = Policy(
     seed=bytes([7]) * 32,
     shard_classes=(ShardClass(1, 4096), ShardClass(4, 65_536)),
     query_bytes=512,
-    answer_bytes=256,
+    answer_bytes=288,
     predictor_batch=16,
     allow_simulation=True,
 )

@@ -430,7 +430,7 @@ def test_shard_classes_refuse_a_schema_whose_row_fits_none() -> None:
     [
         {"query_bytes": 66},
         {"query_bytes": 999_001},
-        {"answer_bytes": 63},
+        {"answer_bytes": 247},
         {"answer_bytes": 999_001},
         {"predictor_batch": 0},
         {"predictor_batch": 4097},
