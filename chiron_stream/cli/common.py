@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
+from typing import Final
 
 from chiron_stream.cli.output import Output
 from chiron_stream.settings import SETTINGS, Settings, resolve
+
+EXIT_CODES: Final = (
+    "exit codes: 0 ok, 1 failed, 2 usage, 3 time-out, 4 cannot connect, 5 not authorised, "
+    "6 evidence, 7 integrity, 8 policy, 9 fenced, 70 bug, 130 interrupted"
+)
+"""What every ``--help`` ends with; the table is in ``docs/errors.md``."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,7 @@ def parser(noun: str, summary: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=f"chiron {noun}",
         description=summary,
-        epilog="exit codes: 0 ok, 1 failed, 2 usage, 3 time-out, 4 cannot connect, 5 not "
-        "authorised, 7 integrity, 8 policy, 9 fenced, 70 bug, 130 interrupted",
+        epilog=EXIT_CODES,
     )
     common = made.add_argument_group("flags of every command")
     common.add_argument("--json", action="store_true", help="print JSON lines")
