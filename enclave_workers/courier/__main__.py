@@ -24,12 +24,14 @@ from typing import Final
 
 from chiron_stream import events
 from chiron_stream.attestation.evidence import ROLES
+from chiron_stream.attestation.verification import short
 from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.cli.common import EXIT_CODES
-from chiron_stream.errors import ChironError
+from chiron_stream.errors import ChironError, EvidenceRefused, UsageRefused
 from chiron_stream.job import file
 from chiron_stream.settings import resolve
+from chiron_stream.simulation.files import core_measurement
 from chiron_stream.simulation.relay import relay
 from chiron_stream.wire import courier
 from enclave_workers.courier.effects import Effects, no_point
@@ -93,8 +95,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str], None]) -> int:
-    text = flags.job.read_text("utf-8")
+    text = _read(flags.job)
     job = file.loads(text)
+    if core is CORE and not flags.core:
+        _check_core(job, flags.role)
     settings = resolve({"bootstrap_servers": flags.bootstrap_servers}, os.environ, flags.config)
     servers = flags.bootstrap_servers or job.bootstrap_servers
     catalogue = load_catalogue()
@@ -108,6 +112,32 @@ def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str
             return _with_core(flags, core, server)
         finally:
             effects.close()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageRefused(f"cannot read the job file {path}", got=type(error).__name__) from error
+
+
+def _check_core(job: file.Job, role: str) -> None:
+    """Say at once that nobody will accept this core; without it, it would wait for ever.
+
+    A courtesy to whoever runs another version, and no guard: those are the appraisals.
+
+    :raises EvidenceRefused: the policy of a SIMULATED job names other cores.
+    """
+    if not job.policy.is_simulated:
+        return
+    allowed, found = job.policy.evidence.allowed(role), core_measurement(role)
+    if found not in allowed:
+        known = ", ".join(short(one) for one in sorted(allowed)) or "none"
+        raise EvidenceRefused(
+            f"the core of the {role} here is not one that the job's policy names",
+            (f"measurement: expected {known}, got {short(found)}",),
+            hint="run the version that made the job, or make a new job",
+        )
 
 
 def _relay(directory: Path | None) -> Callable[[bytes], bytes] | None:
