@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role
+from chiron_stream.job.schema import Schema
 from chiron_stream.local.directory import JobDirectory
-from chiron_stream.sources.files import read_table
+from chiron_stream.sources.files import Table, read_table
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -36,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     identity = acting(directory, job, Role.OWNER, flags.member)
     dataset = flags.dataset or _only_data_set(job, identity.public)
     owner = DataOwner(job, identity, evidence=evidence(flags), **connection(ready, job))
-    table = read_table(flags.file, job.policy.schema)
+    table = _read(flags.file, job.policy.schema)
     with owner:
         publication = owner.publish(
             table, dataset=dataset, rows_per_shard=flags.rows_per_shard, progress=_progress
@@ -45,6 +47,21 @@ def run(arguments: Sequence[str]) -> int:
         _report(ready, dataset, publication)
         publication.close()
     return 0
+
+
+def _read(path: Path, schema: Schema) -> Table:
+    """Return the columns of a file.
+
+    :raises UsageRefused: it does not read; no cell is in the message.
+    """
+    try:
+        return read_table(path, schema)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageRefused(
+            f"{path.name} does not read; nothing was sealed",
+            expected="CSV in UTF-8, or arrays of NumPy",
+            got=type(error).__name__,
+        ) from error
 
 
 def _only_data_set(job: Job, identity: bytes) -> str:
