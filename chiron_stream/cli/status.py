@@ -12,6 +12,7 @@ from chiron_stream.cli.common import Context, context, parser
 from chiron_stream.cli.jobs import connection
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.clients.observer import Observer, Seen
+from chiron_stream.errors import UsageRefused
 from chiron_stream.local.directory import JobDirectory
 
 FRESH_SECONDS = 3600.0
@@ -25,11 +26,22 @@ def run(arguments: Sequence[str]) -> int:
     directory = JobDirectory(ready.flags.directory.resolve())
     job = directory.job()
     with Observer(job, **connection(ready, job)) as observer:
-        seen = observer.look()
+        seen = _look(observer)
     _show(ready, seen)
     for worker in _workers(directory):
         _show_worker(ready, worker)
     return 0 if seen.epoch else 1
+
+
+def _look(observer: Observer) -> Seen:
+    """Return what there is; of a job that has not been up at this broker, nothing."""
+    try:
+        return observer.look()
+    except UsageRefused as error:
+        if error.code != "UNKNOWN_TOPIC":
+            raise
+        policy = observer.job.policy
+        return Seen(policy.name, policy.is_simulated, epoch=0, checkpoint=None, rejected=0)
 
 
 def _show(ready: Context, seen: Seen) -> None:
