@@ -90,6 +90,8 @@ class Service:
             if process is None:
                 return
             code = process.wait()
+            if process.stdin is not None:
+                process.stdin.close()  # each start has a pipe of its own
             if self._wake.is_set():
                 return
             final = code in FINAL_CODES
