@@ -3,9 +3,9 @@
 ===============  =====================================================================
 JSON             meaning
 ===============  =====================================================================
-``{"ref": 7}``   the value with id 7
+``{"ref": 7}``   the value with id 7; with ``"item": n``, its result n
 ``{"B": 4}``     a size: 4 times the rows of the batch
-``null``         an optional tensor that is absent
+``null``         an optional argument that is absent
 number, flag     itself
 text             one of the choices that the operation lists
 list             dimensions, sizes or tensors
@@ -30,7 +30,7 @@ MAX_RANK: Final = 6
 """Dimensions of a value, at most."""
 
 MAX_TENSORS: Final = 64
-"""Tensors of one list argument, at most."""
+"""Tensors of one list argument, and results of one operation, at most."""
 
 OP: Final = "GRAPH_OP"
 
@@ -84,25 +84,31 @@ class Tensors:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from ``low`` to ``high``."""
+    """A whole number from ``low`` to ``high``; ``null`` too if ``optional``."""
 
     low: int
     high: int
+    optional: bool = False
 
     def read(self, place: Place) -> Argument:
         """See :class:`Kind`."""
+        if place.value is None and self.optional:
+            return None
         return place.whole(self.low, self.high, OP)
 
 
 @dataclass(frozen=True)
 class Number:
-    """A float from ``low`` to ``high``."""
+    """A float from ``low`` to ``high``; ``null`` too if ``optional``."""
 
     low: float
     high: float
+    optional: bool = False
 
     def read(self, place: Place) -> Argument:
         """See :class:`Kind`."""
+        if place.value is None and self.optional:
+            return None
         return place.number(self.low, self.high)
 
 
@@ -128,14 +134,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Wholes:
-    """A list of at most ``MAX_RANK`` whole numbers from ``low`` to ``high``."""
+    """A list of ``least`` to ``most`` whole numbers from ``low`` to ``high``."""
 
     low: int
     high: int
+    most: int = MAX_RANK
+    least: int = 0
 
     def read(self, place: Place) -> Argument:
         """See :class:`Kind`."""
-        return tuple(one.whole(self.low, self.high, OP) for one in place.items(MAX_RANK))
+        found = place.items(self.most)
+        if len(found) < self.least:
+            place.refuse(f"at least {self.least} numbers", OP)
+        return tuple(one.whole(self.low, self.high, OP) for one in found)
 
 
 @dataclass(frozen=True)
@@ -154,7 +165,8 @@ DIMENSIONS: Final = Wholes(-MAX_RANK, MAX_RANK)
 def written(argument: Argument) -> Any:
     """Return the JSON value that any kind reads back as ``argument``."""
     if isinstance(argument, Ref):
-        return {"ref": argument.id}
+        item = {} if argument.item is None else {"item": argument.item}
+        return {"ref": argument.id, **item}
     if isinstance(argument, Times):
         return {"B": argument.factor}
     if isinstance(argument, tuple):
@@ -163,6 +175,9 @@ def written(argument: Argument) -> Any:
 
 
 def _reference(place: Place) -> Ref:
+    if type(place.value) is dict and "item" in place.value:
+        found, item = place.fields("ref", "item")
+        return Ref(found.whole(0, MAX_ID), item.whole(0, MAX_TENSORS - 1, OP))
     (found,) = place.fields("ref")
     return Ref(found.whole(0, MAX_ID))
 

@@ -23,13 +23,17 @@ from chiron_stream.graph.arguments import DIMENSION, DIMENSIONS, MAX_RANK, Tenso
 from chiron_stream.graph.checked import CheckedRecipe, Limits
 from chiron_stream.graph.definition import Definition, Input, Node, Parameter, Ref, references
 from chiron_stream.graph.format import parse
-from chiron_stream.graph.interpreter import TORCH_REFUSES, Program
+from chiron_stream.graph.interpreter import (
+    DTYPES,
+    TORCH_REFUSES,
+    Program,
+    Value,
+    tensors_of,
+    value_of,
+)
 from chiron_stream.graph.meter import Meter
 from chiron_stream.graph.ops import OPS
 from chiron_stream.graph.rules import counted, where, written_by
-
-DTYPES: Final = {"f32": torch.float32, "i64": torch.int64, "bool": torch.bool}
-"""Element types by their names in a definition."""
 
 SMALLEST_BATCH: Final = 2
 
@@ -138,26 +142,26 @@ def _declare(parsed: Definition, rows: int) -> dict[int, torch.Tensor]:
     return values
 
 
-def _inspect(node: Node, values: Mapping[int, torch.Tensor], *, training: bool) -> None:
-    """Check the types of a node's tensors and of its result."""
+def _inspect(node: Node, values: Mapping[int, Value], *, training: bool) -> None:
+    """Check the types of a node's tensors and of its results."""
     place = where(node, training=training)
     for (name, kind), argument in zip(OPS[node.op].arguments, node.arguments, strict=True):
         dtype = kind.dtype if isinstance(kind, Tensor) else None
         if dtype is not None and isinstance(argument, Ref):
-            found = values[argument.id].dtype
+            found = value_of(argument, values).dtype
             if found != DTYPES[dtype]:
                 _refuse(f"{place}: {name}", "GRAPH_SHAPE", dtype, f"{found}")
-    made = values[node.id]
     _check_dimensions(node, values, place)
-    if made.dtype not in DTYPES.values() or made.dim() > MAX_RANK:
-        expected = f"{', '.join(DTYPES)} of at most {MAX_RANK} dimensions"
-        _refuse(f"{place}: result", "GRAPH_SHAPE", expected, f"{made.dtype}, {made.dim()}")
+    for made in tensors_of(values[node.id]):
+        if made.dtype not in DTYPES.values() or made.dim() > MAX_RANK:
+            expected = f"{', '.join(DTYPES)} of at most {MAX_RANK} dimensions"
+            _refuse(f"{place}: result", "GRAPH_SHAPE", expected, f"{made.dtype}, {made.dim()}")
 
 
-def _check_dimensions(node: Node, values: Mapping[int, torch.Tensor], place: str) -> None:
+def _check_dimensions(node: Node, values: Mapping[int, Value], place: str) -> None:
     """Check dimensions against ranks: not every shape function of torch's does."""
-    tensors = [values[one] for one in (*references(node.arguments), node.id)]
-    rank = max(1, *(one.dim() for one in tensors))
+    tensors = [value_of(one, values) for one in references(node.arguments)]
+    rank = max(1, *(one.dim() for one in (*tensors, *tensors_of(values[node.id]))))
     for (name, kind), argument in zip(OPS[node.op].arguments, node.arguments, strict=True):
         found = argument if isinstance(argument, tuple) else (argument,)
         outside = [n for n in found if isinstance(n, int) and not -rank <= n < rank]

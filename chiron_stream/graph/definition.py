@@ -21,9 +21,13 @@ ITEM_BYTES: Final = {"f32": 4, "i64": 8, "bool": 1}
 
 @dataclass(frozen=True)
 class Ref:
-    """The value with this id: an input, a parameter, a buffer or an earlier node's result."""
+    """The value with this id: an input, a parameter, a buffer or an earlier node's result.
+
+    :param item: which one, of an operation that has several results.
+    """
 
     id: int
+    item: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Definition:
     :param train: rows and target to the loss.
     :param evaluate: rows to the predictions.
     :param batch_size: rows of a training batch.
+    :param clip_norm: gradients whose norm, all together, is above it are scaled down to it.
     """
 
     inputs: tuple[Input, ...]
@@ -109,6 +114,7 @@ class Definition:
     optimizer: Optimizer
     schedule: Schedule
     batch_size: int
+    clip_norm: float | None = None
 
     @property
     def declared(self) -> tuple[Input | Buffer, ...]:
@@ -121,10 +127,10 @@ class Definition:
         return sum(one.bytes for one in (*self.parameters, *self.buffers))
 
 
-def references(argument: Argument) -> Iterator[int]:
-    """Yield the ids that an argument names."""
+def references(argument: Argument) -> Iterator[Ref]:
+    """Yield the references that an argument holds."""
     if isinstance(argument, Ref):
-        yield argument.id
+        yield argument
     elif isinstance(argument, tuple):
         for one in argument:
             yield from references(one)

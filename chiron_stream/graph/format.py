@@ -54,7 +54,7 @@ REFERENCE: Final = "GRAPH_REFERENCE"
 
 _KEYS: Final = (
     *("version", "batch_size", "inputs", "target", "parameters", "buffers"),
-    *("train", "eval", "optimizer", "schedule"),
+    *("train", "eval", "optimizer", "schedule", "clip_norm"),
 )
 
 T = TypeVar("T")
@@ -83,6 +83,7 @@ def parse(data: bytes) -> Definition:
         read_setting(parts["optimizer"], OPTIMIZERS),
         read_setting(parts["schedule"], SCHEDULES),
         parts["batch_size"].whole(2, MAX_BATCH, LIMIT),
+        _clip_norm(parts["clip_norm"]),
     )
     check_graph(definition, training=True)
     check_graph(definition, training=False)
@@ -104,6 +105,7 @@ def serialize(definition: Definition) -> bytes:
         "eval": _graph_json(definition.evaluate),
         "optimizer": definition.optimizer.to_json(),
         "schedule": definition.schedule.to_json(),
+        "clip_norm": definition.clip_norm,
     }
     return json.dumps(table, separators=(",", ":"), allow_nan=False).encode()
 
@@ -125,6 +127,10 @@ class _Counter:
 
 def _each(place: Place, read_one: Callable[[Place], T]) -> tuple[T, ...]:
     return tuple(read_one(one) for one in place.items(MAX_TENSORS))
+
+
+def _clip_norm(place: Place) -> float | None:
+    return None if place.value is None else place.number(1e-6, 1e6)
 
 
 def _input(place: Place, count: _Counter) -> Input:

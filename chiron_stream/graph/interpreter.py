@@ -6,9 +6,9 @@ has shapes without data: that is how :mod:`chiron_stream.graph.checker` checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import torch
 
@@ -23,14 +23,20 @@ TORCH_REFUSES: Final = (
 )
 """What torch raises for arguments that do not fit; the last two from its own Python, on meta."""
 
-Inspect = Callable[[Node, Mapping[int, torch.Tensor]], None]
+DTYPES: Final = {"f32": torch.float32, "i64": torch.int64, "bool": torch.bool}
+"""Element types by their names in a definition."""
+
+Value: TypeAlias = "torch.Tensor | Sequence[torch.Tensor]"
+"""What a node makes: a tensor, or the list of an operation with several results."""
+
+Inspect = Callable[[Node, Mapping[int, Value]], None]
 """Called after each node, with the values that are alive."""
 
 
 @dataclass(frozen=True)
 class _Step:
     node: Node
-    call: Callable[..., torch.Tensor]
+    call: Callable[..., Value]
     positional: tuple[Argument, ...]
     named: Mapping[str, Any]
     dead: tuple[int, ...]
@@ -63,7 +69,7 @@ class Program:
         :raises RecipeRefused: GRAPH_SHAPE on the meta device, with torch's reason; GRAPH_RUN on
             data, without it: torch's texts hold values of rows.
         """
-        values = dict(declared)
+        values: dict[int, Value] = dict(declared)
         for step in self._steps:
             named = step.named
             try:
@@ -75,11 +81,11 @@ class Program:
                 inspect(step.node, values)
             for number in step.dead:
                 del values[number]
-        return values[self.output]
+        return cast("torch.Tensor", values[self.output])
 
-    def _refuse(self, node: Node, values: Mapping[int, torch.Tensor], error: Exception) -> NoReturn:
+    def _refuse(self, node: Node, values: Mapping[int, Value], error: Exception) -> NoReturn:
         place = where(node, training=self.training)
-        tensors = [values[one] for one in references(node.arguments)]
+        tensors = [one for ref in references(node.arguments) for one in tensors_of(values[ref.id])]
         got = ", ".join(f"{_dtype(one)}{list(one.shape)}" for one in tensors)
         if any(not one.is_meta for one in tensors):
             message = f"{place} does not run on these rows"
@@ -97,14 +103,29 @@ def _step(node: Node, dead: tuple[int, ...]) -> _Step:
     pairs = list(zip((name for name, _ in row.arguments), node.arguments, strict=True))
     positional = tuple(value for name, value in pairs if name not in row.keywords)
     named = {name: value for name, value in pairs if name in row.keywords}
-    return _Step(node, call, positional, {**named, **row.fixed}, dead)
+    fixed = {name: DTYPES[value] if name == "dtype" else value for name, value in row.fixed.items()}
+    return _Step(node, call, positional, {**named, **fixed}, dead)
+
+
+def tensors_of(value: Value) -> Sequence[torch.Tensor]:
+    """Return the tensors of a value: itself, or its items."""
+    return (value,) if isinstance(value, torch.Tensor) else value
+
+
+def value_of(reference: Ref, values: Mapping[int, Value]) -> torch.Tensor:
+    """Return the tensor that a reference names.
+
+    :raises IndexError: the list has no such item.
+    """
+    found = values[reference.id]
+    return found if isinstance(found, torch.Tensor) else found[cast("int", reference.item)]
 
 
 def _last_uses(graph: Graph, first: int) -> dict[int, tuple[int, ...]]:
     """Return, for each node, the values that nothing behind it needs."""
     last = {node.id: node.id for node in graph.nodes}
     for node in graph.nodes:
-        last.update(dict.fromkeys(references(node.arguments), node.id))
+        last.update({one.id: node.id for one in references(node.arguments)})
     dead: dict[int, tuple[int, ...]] = {}
     for value, node_id in last.items():
         if value >= first and value != graph.output:
@@ -112,9 +133,9 @@ def _last_uses(graph: Graph, first: int) -> dict[int, tuple[int, ...]]:
     return dead
 
 
-def _resolve(argument: Argument, values: Mapping[int, torch.Tensor], rows: int) -> Any:
+def _resolve(argument: Argument, values: Mapping[int, Value], rows: int) -> Any:
     if isinstance(argument, Ref):
-        return values[argument.id]
+        return value_of(argument, values)
     if isinstance(argument, tuple):
         return [_resolve(one, values, rows) for one in argument]
     if isinstance(argument, Times):

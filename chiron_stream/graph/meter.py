@@ -2,19 +2,23 @@
 
 The run has no data, but torch dispatches every kernel of it: the parts that an operation is made
 of, the copies that broadcasting makes, the kernels of the backward pass. Each result that is no
-view of an argument counts in full, at once.
+view of an argument counts in full, at once. A convolution counts besides what a kernel by matrix
+product unfolds of one image: every window of it, side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from chiron_stream.errors import RecipeRefused
 from chiron_stream.graph.format import MAX_ELEMENTS
+
+_FLOAT_BYTES: Final = 4
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
@@ -40,6 +44,8 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no
         """Run the kernel and count its results."""
         result = func(*args, **(kwargs or {}))
         returns = func._schema.returns  # type: ignore[attr-defined]
+        if func is torch.ops.aten.convolution.default:
+            self.bytes += _unfolded(args[1], result)
         for tensor in _tensors(result):
             self._check(tensor.numel() <= MAX_ELEMENTS, f"{MAX_ELEMENTS} elements in one value")
             if all(one.alias_info is None for one in returns):
@@ -51,6 +57,11 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no
         if not good:
             message = f"{self.place} needs too much memory"
             raise RecipeRefused(message, code="GRAPH_MEMORY", expected=f"at most {most}")
+
+
+def _unfolded(weight: torch.Tensor, result: torch.Tensor) -> int:
+    """Return the bytes of one image's windows: ``[channels, *kernel]`` for each place."""
+    return prod(weight.shape[1:]) * prod(result.shape[2:]) * _FLOAT_BYTES
 
 
 def _tensors(result: Any) -> Iterator[torch.Tensor]:

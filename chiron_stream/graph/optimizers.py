@@ -22,6 +22,7 @@ Moments: TypeAlias = "tuple[Tensor, ...]"
 
 _UNIT: Final = (0.0, 1.0)
 _POSITIVE: Final = (0.0, 1e6)
+_DECAY: Final = (0.0, 0.9999999)
 
 
 @dataclass(frozen=True)
@@ -100,5 +101,68 @@ class SGD(Optimizer):
         return moments
 
 
-OPTIMIZERS: Final[Mapping[str, type[Optimizer]]] = {one.KIND: one for one in (SGD,)}
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """``torch.optim.Adam`` without ``amsgrad``; Kingma and Ba (2015), algorithm 1."""
+
+    KIND: ClassVar[str] = "adam"
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "lr": _POSITIVE,
+        "beta1": _DECAY,
+        "beta2": _DECAY,
+        "eps": _UNIT,
+        "weight_decay": _POSITIVE,
+    }
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The running averages of the gradient and of its square."""
+        return ("exp_avg", "exp_avg_sq")
+
+    def step(
+        self,
+        parameter: Tensor,
+        gradient: Tensor,
+        moments: Moments | None,
+        factor: float,
+        number: int,
+    ) -> Moments:
+        """See :meth:`Optimizer.step`."""
+        first, second = moments or (parameter.new_zeros(parameter.shape) for _ in self.slots)
+        rate = self.lr * factor
+        gradient = self._decayed(parameter, gradient, rate)
+        first.lerp_(gradient, 1 - self.beta1)
+        second.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+        rise = (1 - self.beta2**number) ** 0.5
+        denominator = (second.sqrt() / rise).add_(self.eps)
+        parameter.addcdiv_(first, denominator, value=-(rate / (1 - self.beta1**number)))
+        return first, second
+
+    def _decayed(self, parameter: Tensor, gradient: Tensor, rate: float) -> Tensor:  # noqa: ARG002
+        """Return the gradient with weight decay, as a penalty on the weights' squares."""
+        return gradient.add(parameter, alpha=self.weight_decay) if self.weight_decay else gradient
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """``torch.optim.AdamW`` without ``amsgrad``; Loshchilov and Hutter (2019), algorithm 2."""
+
+    KIND: ClassVar[str] = "adamw"
+
+    weight_decay: float = 1e-2
+
+    def _decayed(self, parameter: Tensor, gradient: Tensor, rate: float) -> Tensor:
+        """Shrink the parameter itself; return the gradient as it is."""
+        if self.weight_decay:
+            parameter.mul_(1 - rate * self.weight_decay)
+        return gradient
+
+
+OPTIMIZERS: Final[Mapping[str, type[Optimizer]]] = {one.KIND: one for one in (SGD, Adam, AdamW)}
 """By the ``kind`` that a definition names."""

@@ -3,7 +3,8 @@
 A node refers to earlier values only. The target is for the train graph. What a node changes in
 place is a buffer, and happens in the train graph only; a counter is a whole-number buffer that
 nothing but ``increment`` names. So no recipe writes into a parameter, into another value or into
-the rows, and an eval graph leaves the state as it is and gives the same answer each time.
+the rows, and an eval graph leaves the state as it is and gives the same answer each time. A list
+of results is no value: what refers to it says which item, and it is no output.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ def check_graph(definition: Definition, *, training: bool) -> None:
     results = {node.id for node in graph.nodes if node.op == INCREMENT}
     for node in graph.nodes:
         _check_effects(node, set(buffers), training=training)
+    lists = {node.id for node in graph.nodes if OPS[node.op].several}
     for node in graph.nodes:
         _check_references(node, hidden, counters | results, training=training)
+        _check_items(node, lists, training=training)
     for counter in counters & set(buffers):
         if (buffers[counter].dtype, buffers[counter].shape) != ("i64", ()):
             place = f"$.buffers[{counter - definition.buffers[0].id}]"
             _refuse(place, EFFECT, "a counter: i64 of shape []", "another tensor")
-    _check_output(definition, graph, hidden | counters | results, training=training)
+    _check_output(definition, graph, hidden | counters | results | lists, training=training)
 
 
 def counted(graph: Graph) -> set[int]:
@@ -68,13 +71,22 @@ def _active(node: Node) -> bool:
 
 def _check_references(node: Node, hidden: set[int], counters: set[int], *, training: bool) -> None:
     place = where(node, training=training)
-    for number in references(node.arguments):
+    for number in (one.id for one in references(node.arguments)):
         if number >= node.id:
             _refuse(place, REFERENCE, f"references below {node.id}", f"{number}")
         if number in hidden:
             _refuse(place, REFERENCE, "no reference to the target", f"{number}")
         if number in counters and node.op != INCREMENT:
             _refuse(place, REFERENCE, "no reference to a counter", f"{number}")
+
+
+def _check_items(node: Node, lists: set[int], *, training: bool) -> None:
+    place = where(node, training=training)
+    for one in references(node.arguments):
+        if one.id in lists and one.item is None:
+            _refuse(place, REFERENCE, "the item of a list of results", f"value {one.id}")
+        if one.id not in lists and one.item is not None:
+            _refuse(place, REFERENCE, "no item of a single value", f"value {one.id}")
 
 
 def _check_effects(node: Node, buffers: set[int], *, training: bool) -> None:

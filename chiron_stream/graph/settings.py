@@ -24,6 +24,10 @@ class Setting:
         """Return the object that :func:`read_setting` reads."""
         return {"kind": self.KIND, **{one.name: getattr(self, one.name) for one in fields(self)}}
 
+    def expected(self) -> str:
+        """Return what these fields, each within its bounds, break together; "" if nothing."""
+        return ""
+
 
 S = TypeVar("S", bound=Setting)
 
@@ -39,7 +43,10 @@ def read_setting(place: Place, kinds: Mapping[str, type[S]]) -> S:
     parts = fields(kind)
     _, *values = place.fields("kind", *(one.name for one in parts))
     pairs = zip(parts, values, strict=True)
-    return kind(**{one.name: _value(value, kind, one.name) for one, value in pairs})
+    made = kind(**{one.name: _value(value, kind, one.name) for one, value in pairs})
+    if expected := made.expected():
+        place.refuse(expected)
+    return made
 
 
 def _value(place: Place, kind: type[Setting], name: str) -> bool | int | float:

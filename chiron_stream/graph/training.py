@@ -2,8 +2,8 @@
 
 The arithmetic is that of a plain PyTorch loop: ``torch.manual_seed`` at the slot's start, rows in
 the order of ``torch.randperm`` from a generator of the same seed, batches of ``batch_size`` where
-a remainder of one row joins the batch before, gradients by autograd, the optimizer of
-``torch.optim``, its rate times the schedule's factor at the global step
+a remainder of one row joins the batch before, gradients by autograd, scaled down where the recipe
+says so, the optimizer of ``torch.optim``, its rate times the schedule's factor at the global step
 (:func:`chiron_stream.recipe.reference.reference_loop` is that loop).
 """
 
@@ -85,6 +85,18 @@ def number_of_steps(rows: int, batch_size: int) -> int:
     return whole + (rest > 1 or not whole)
 
 
+def clipped(gradients: tuple[torch.Tensor, ...], most: float) -> tuple[torch.Tensor, ...]:
+    """Return the gradients, scaled so that their norm, all together, is at most ``most``.
+
+    ``torch.nn.utils.clip_grad_norm_`` with its defaults, bit for bit, but for not changing its
+    arguments: two parameters may share one gradient. A norm that is no number scales by it.
+    """
+    dense = [one.contiguous() for one in gradients]
+    norms = torch.stack([torch.linalg.vector_norm(one, 2.0) for one in dense])
+    scale = torch.clamp(most / (torch.linalg.vector_norm(norms, 2.0) + 1e-6), max=1.0)
+    return tuple(one * scale for one in dense)
+
+
 class _Run:
     """A slot under way: tensors of its own, changed in place."""
 
@@ -107,9 +119,11 @@ class _Run:
         rows = len(next(iter(batch.values())))
         loss = self._program.run({**self._model, **batch}, rows)
         gradients = self._backward(loss)
-        factor = self._definition.schedule.factor(number)
+        factor = self._definition.schedule.at(number)
         self._steps += 1
         with torch.no_grad():
+            if self._definition.clip_norm is not None:
+                gradients = clipped(gradients, self._definition.clip_norm)
             for n, (one, gradient) in enumerate(zip(self._trained, gradients, strict=True)):
                 self._moments[n] = self._definition.optimizer.step(
                     self._model[one], gradient, self._moments[n], factor, self._steps

@@ -21,8 +21,17 @@ a worker checks it (:func:`chiron_stream.graph.checker.check`), so that refusals
 
 from __future__ import annotations
 
-from chiron_stream.graph.schedules import Constant
+from chiron_stream.graph.schedules import Constant, Cosine, Step, Warmup
 from chiron_stream.recipe.exporting import Recipe
 from chiron_stream.recipe.reference import Round, parameters_sha256, reference_loop
 
-__all__ = ["Constant", "Recipe", "Round", "parameters_sha256", "reference_loop"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Recipe",
+    "Round",
+    "Step",
+    "Warmup",
+    "parameters_sha256",
+    "reference_loop",
+]

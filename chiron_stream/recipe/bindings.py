@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import torch
 from torch import nn
@@ -34,6 +34,10 @@ def bound_inputs(
     """
     if not inputs:
         _refuse("the recipe has no inputs", "a column for each parameter of forward()", "none")
+    for name, one in cast("Mapping[str, object]", example).items():
+        if not isinstance(one, torch.Tensor):
+            expected = "a tensor [rows, ...] of float32 or int64"
+            _refuse(f"the example for {name!r}", expected, type(one).__name__)
     return tuple(
         _input(n, name, columns, kinds, example.get(name))
         for n, (name, columns) in enumerate(inputs.items())
@@ -67,6 +71,8 @@ def _input(
     kinds: ColumnKinds | None,
     example: torch.Tensor | None,
 ) -> Input:
+    if not isinstance(columns, str | Sequence):
+        _refuse(f"input {name!r} is no column", "a name, or a list of names", repr(columns))
     if isinstance(columns, str):
         if example is not None:
             return _shaped(number, columns, example)

@@ -27,6 +27,7 @@ def explain(recipe: CheckedRecipe) -> str:
         f"           at most {_size(recipe.eval_bytes)} for a prediction",
         f"optimizer  {_setting(definition.optimizer)}",
         f"schedule   {_setting(definition.schedule)}",
+        f"clip norm  {definition.clip_norm or 'none'}",
         f"batch      {definition.batch_size} rows",
         f"definition {recipe.digest.hex()}",
     ]

@@ -50,6 +50,7 @@ class Recipe:
         target: str,
         optimizer: OptimizerFactory,
         schedule: Schedule | None = None,
+        clip_norm: float | None = None,
         batch_size: int = 128,
         columns: ColumnKinds | None = None,
         example: Example | None = None,
@@ -62,7 +63,10 @@ class Recipe:
             comes as float32 ``[rows, columns]``, one column as it is.
         :param target: the column to predict.
         :param optimizer: such as ``partial(torch.optim.SGD, lr=0.1)``.
-        :param schedule: of the learning rate; constant if not given.
+        :param schedule: of the learning rate, such as ``Cosine(warmup=500, total=20_000)``;
+            constant if not given.
+        :param clip_norm: gradients whose norm, all together, is above it are scaled down to it,
+            as ``torch.nn.utils.clip_grad_norm_`` does.
         :param batch_size: rows of a training batch, at least 2.
         :param columns: kinds and shapes of the schema's columns; then the binding is checked too.
         :param example: tensors ``[rows, ...]`` by parameter (and target column), where a single
@@ -74,7 +78,7 @@ class Recipe:
             _Parts(module, loss, tuple(inputs)),
             bound_inputs(inputs, columns, example or {}),
             bound_target(len(inputs), target, loss, columns, example or {}),
-            (optimizer, schedule or Constant(), batch_size),
+            _Plan(optimizer, schedule or Constant(), batch_size, clip_norm),
         )
         if columns is not None:
             bind(definition, columns)
@@ -125,14 +129,23 @@ class _Parts:
         return found
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How the module is trained."""
+
+    optimizer: OptimizerFactory
+    schedule: Schedule
+    batch_size: int
+    clip_norm: float | None
+
+
 def _definition(
     parts: _Parts,
     inputs: tuple[Input, ...],
     target: Input,
-    plan: tuple[OptimizerFactory, Schedule, int],
+    plan: _Plan,
 ) -> tuple[Definition, dict[str, dict[int, str]]]:
     """Return the definition, and for each graph where its nodes come from."""
-    optimizer, schedule, batch_size = plan
     parameters, buffers = _declared(parts, target.id + 1)
     first = target.id + 1 + len(parameters) + len(buffers)
     tensors = parts.ids(target.id + 1)
@@ -149,9 +162,10 @@ def _definition(
         buffers,
         graphs["train"],
         graphs["eval"],
-        optimizer_setting(optimizer, parts.module),
-        schedule,
-        batch_size,
+        optimizer_setting(plan.optimizer, parts.module),
+        plan.schedule,
+        plan.batch_size,
+        plan.clip_norm,
     )
     return definition, places
 
@@ -206,6 +220,13 @@ def _check_parameter(name: str, one: nn.Parameter) -> None:
             code="EXPORT_FORM",
             expected="float32 parameters, in the module and not in the loss",
             got=f"{one.dtype}",
+        )
+    if not one.is_contiguous() or one._backward_hooks:
+        raise RecipeRefused(
+            f"parameter {name.removeprefix('module.')} is refused",
+            code="EXPORT_FORM",
+            expected="contiguous parameters (no channels_last) without hooks on gradients",
+            got="another layout" if not one.is_contiguous() else "a hook",
         )
 
 

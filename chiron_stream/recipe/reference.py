@@ -42,11 +42,16 @@ def reference_loop(
     optimizer: OptimizerFactory,
     schedule: Schedule,
     rounds: Iterable[Round],
+    *,
+    clip_norm: float | None = None,
 ) -> nn.Module:
-    """Train ``module`` in place over the rounds, and return it."""
+    """Train ``module`` in place over the rounds, and return it.
+
+    :param clip_norm: of all gradients together, at most: ``torch.nn.utils.clip_grad_norm_``.
+    """
     module.train()
     made = optimizer(module.parameters())
-    scheduler = torch.optim.lr_scheduler.LambdaLR(made, schedule.factor)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(made, schedule.at)
     for one in rounds:
         torch.manual_seed(one.seed)
         rows = len(one.target)
@@ -57,6 +62,8 @@ def reference_loop(
             made.zero_grad()
             predicted = module(**{name: array[chosen] for name, array in inputs.items()})
             loss(predicted, target[chosen]).backward()
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), clip_norm)
             made.step()
             scheduler.step()
     return module

@@ -42,6 +42,7 @@ class Spec:
     optimizer: OptimizerFactory
     schedule: Schedule = field(default_factory=Constant)
     batch_size: int = 128
+    clip_norm: float | None = None
 
     def export(self, columns: ColumnKinds) -> Recipe:
         """Return the recipe to publish.
@@ -56,6 +57,7 @@ class Spec:
             optimizer=self.optimizer,
             schedule=self.schedule,
             batch_size=self.batch_size,
+            clip_norm=self.clip_norm,
             columns=columns,
         )
 
@@ -106,7 +108,14 @@ def replay(
                 return
             yield _round(spec, plan, kinds, rows_of)
 
-    reference_loop(module, spec.loss, spec.optimizer, spec.schedule, rounds())
+    reference_loop(
+        module,
+        spec.loss,
+        spec.optimizer,
+        spec.schedule,
+        rounds(),
+        clip_norm=spec.clip_norm,
+    )
     if plans and len(found) == len(plans) - 1 and all(one.equal for one in found):
         note(plans[-1])
     return found

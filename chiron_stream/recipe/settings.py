@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from chiron_stream.errors import RecipeRefused
-from chiron_stream.graph.optimizers import SGD, Optimizer
+from chiron_stream.graph.optimizers import SGD, Adam, AdamW, Optimizer
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 """Such as ``partial(torch.optim.SGD, lr=0.1)``."""
 
-_OFF: Final = ("maximize", "foreach", "differentiable", "fused")
+_OFF: Final = ("amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")
 
 
 def optimizer_setting(factory: OptimizerFactory, module: nn.Module) -> Optimizer:
@@ -53,8 +53,22 @@ def _sgd(group: Mapping[str, Any]) -> Optimizer:
     )
 
 
+def _adam(group: Mapping[str, Any]) -> Optimizer:
+    kind = AdamW if group["decoupled_weight_decay"] else Adam
+    first, second = group["betas"]
+    return kind(
+        lr=_number(group, "lr"),
+        beta1=_number({"betas": first}, "betas"),
+        beta2=_number({"betas": second}, "betas"),
+        eps=_number(group, "eps"),
+        weight_decay=_number(group, "weight_decay"),
+    )
+
+
 _READERS: Final[Mapping[type, Callable[[Mapping[str, Any]], Optimizer]]] = {
     torch.optim.SGD: _sgd,
+    torch.optim.Adam: _adam,
+    torch.optim.AdamW: _adam,
 }
 
 

@@ -10,15 +10,25 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from chiron_stream.errors import RecipeRefused
 from chiron_stream.graph.definition import Input
 from chiron_stream.graph.format import MAX_BATCH
 from chiron_stream.recipe.bindings import Loss, example_of
-from chiron_stream.recipe.places import place_of
+from chiron_stream.recipe.gradients import plain_gradients
+from chiron_stream.recipe.places import place_of, place_of_error
 
 _EXAMPLE_ROWS: Final = 4
-_EXPORT_REFUSES: Final = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
+_EXPORT_REFUSES: Final = (
+    *(RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError),
+    *(AssertionError, LookupError),
+)
+_BRANCH: Final = "torch.where() instead of if, while or int() on the values of a tensor"
+_FORM: Final = (
+    "no branches or loops on values of tensors, the batch axis free; wrong types of inputs: "
+    "name them with columns= or example="
+)
 
 
 class Training(nn.Module):
@@ -78,22 +88,25 @@ def trace(
         arguments.append(example_of(target, _EXAMPLE_ROWS))
         dynamic.append({0: batch})
     try:
-        made = torch.export.export(
-            wrapper, tuple(arguments), dynamic_shapes=tuple(dynamic), strict=False
-        )
+        with plain_gradients(wrapper):
+            made = torch.export.export(
+                wrapper, tuple(arguments), dynamic_shapes=tuple(dynamic), strict=False
+            )
+    except RecipeRefused:
+        raise
     except _EXPORT_REFUSES as error:
-        raise _no_graph(error) from error
+        raise _no_graph(error, wrapper) from error
     _check_constants(made)
     return made
 
 
-def _no_graph(error: Exception) -> RecipeRefused:
+def _no_graph(error: Exception, wrapper: nn.Module) -> RecipeRefused:
     reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    place = place_of_error(error, wrapper) or "the module"
     return RecipeRefused(
-        f"torch.export cannot make a graph of the module: {reason}",
+        f"{place}: torch.export cannot make a graph: {reason}",
         code="EXPORT_FORM",
-        hint="no branches or loops on values of tensors, the batch axis free; wrong types of "
-        "inputs: name them with columns= or example=",
+        hint=_BRANCH if isinstance(error, GuardOnDataDependentSymNode) else _FORM,
     )
 
 

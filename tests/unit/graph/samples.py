@@ -61,6 +61,7 @@ MLP: Table = {
         "nesterov": False,
     },
     "schedule": {"kind": "constant"},
+    "clip_norm": None,
 }
 """A valid definition: linear, batch norm, relu, dropout, linear, cross entropy."""
 

@@ -142,6 +142,49 @@ def test_check_refuses_a_prediction_whose_shape_depends_on_the_batch() -> None:
     assert "one shape" in str(error)
 
 
+NORM_OF_ONE_NUMBER = [
+    [3, "sum_all", [{"ref": 0}]],
+    [4, "mul", [{"ref": 3}, {"ref": 2}]],
+    [5, "batch_norm", [{"ref": 4}, None, None, None, None, True, 0.1, 1e-5]],
+]
+"""Torch's shape function takes it in the forward pass, and not in the backward pass."""
+
+
+def test_check_refuses_a_backward_pass_that_does_not_fit() -> None:
+    error = refusal(bare(NORM_OF_ONE_NUMBER))
+    assert error.code == "GRAPH_SHAPE"
+    assert error.message.startswith("train graph, backward, does not fit: ")
+
+
+def test_check_refuses_a_backward_pass_above_the_memory() -> None:
+    """The forward pass makes one small value; its backward pass one as large as the rows."""
+    nodes = [[3, "mul", [{"ref": 0}, {"ref": 2}]], [4, "mean", [{"ref": 3}, [0], False]]]
+    found = check(bare(nodes, shape=(1000,)), SMALL)
+    forward = 9 * 1000 * 4 + 1000 * 4 + 8
+    assert found.train_bytes > forward
+    limits = Limits(max_activation_bytes=forward, prediction_batch=4)
+    error = refusal(bare(nodes, shape=(1000,)), limits)
+    assert error.code == "GRAPH_MEMORY"
+    assert "train graph" in error.message
+
+
+@pytest.mark.parametrize("item", [0, 1])
+def test_check_takes_one_result_of_several(item: int) -> None:
+    nodes = [
+        [3, "chunk", [{"ref": 0}, 2, 1]],
+        [4, "mul", [{"ref": 3, "item": item}, {"ref": 3, "item": 0}]],
+    ]
+    assert check(bare(nodes, shape=(4,)), SMALL).trained == (2,)
+
+
+def test_check_refuses_a_result_whose_number_depends_on_sizes() -> None:
+    """Four columns in chunks of at most three make two; a third there is not."""
+    nodes = [[3, "chunk", [{"ref": 0}, 3, 1]], [4, "relu", [{"ref": 3, "item": 2}]]]
+    error = refusal(bare(nodes, shape=(4,)))
+    assert error.code == "GRAPH_SHAPE"
+    assert "node 4 (relu)" in error.message
+
+
 # ---------------------------------------------------------------- memory
 
 
@@ -324,6 +367,7 @@ def test_check_of_changed_bytes_refuses_or_accepts_and_never_fails_otherwise(
 VALUES = st.sampled_from(
     [None, True, False, 0, 1, -1, 2, 7, 1 << 24, 0.5, 1e-5, 1e30, "none", [], [0], [1, 2], [-1]]
     + [{"ref": n} for n in range(16)]
+    + [{"ref": n, "item": n % 2} for n in range(9, 12)]
     + [[{"ref": 0}, {"ref": 9}], [{"B": 1}, 3], [{"B": 2}, -1], {}]
 )
 """Arguments of every type, right and wrong."""

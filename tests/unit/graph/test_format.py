@@ -100,7 +100,9 @@ def test_parse_refuses_numbers_that_are_none(number: str) -> None:
 @pytest.mark.parametrize("key", [*MLP, "code"])
 def test_parse_refuses_a_missing_or_unknown_key(key: str) -> None:
     def change(table: dict[str, Any]) -> None:
-        if table.pop(key, None) is None:
+        if key in table:
+            del table[key]
+        else:
             table[key] = "x"
 
     error = refusal(changed(change))
@@ -202,6 +204,14 @@ BAD_NODES: list[tuple[str, object, object, str]] = [
     ("a flag that is 1", "dropout", [{"ref": 0}, 0.5, 1], "GRAPH_FORMAT"),
     ("a text that is no choice", "gelu", [{"ref": 0}, "exact"], "GRAPH_OP"),
     ("an unknown reduction", "mse_loss", [{"ref": 0}, {"ref": 1}, 3], "GRAPH_OP"),
+    ("an item that is text", "relu", [{"ref": 0, "item": "0"}], "GRAPH_OP"),
+    ("an item beside another key", "relu", [{"ref": 0, "item": 0, "x": 1}], "GRAPH_FORMAT"),
+    ("an item alone", "relu", [{"item": 0}], "GRAPH_FORMAT"),
+    ("null where a number must be", "rsub", [{"ref": 0}, None], "GRAPH_FORMAT"),
+    ("text for an optional number", "clamp", [{"ref": 0}, "0", None], "GRAPH_FORMAT"),
+    ("text for an optional border", "slice", [{"ref": 0}, 1, "", None, 1], "GRAPH_OP"),
+    ("null where a step must be", "slice", [{"ref": 0}, 1, None, None, None], "GRAPH_OP"),
+    ("an element type", "float", [{"ref": 0}, "f64"], "GRAPH_LIMIT"),
     ("an empty list of tensors", "cat", [[], 0], "GRAPH_OP"),
     ("65 tensors", "cat", [[{"ref": 0}] * 65, 0], "GRAPH_LIMIT"),
 ]

@@ -49,6 +49,139 @@ def surprise(table: dict[str, Any]) -> None:
     table["code"] = "__import__('os').system('id')"
 
 
+def one(
+    op: str,
+    *arguments: Any,
+    shape: tuple[int, ...] = (4,),
+    parameters: tuple[tuple[int, ...], ...] = ((),),
+    buffers: tuple[tuple[str, tuple[int, ...]], ...] = (),
+) -> bytes:
+    """Return a definition with one operation; value 3 is its first tensor beside the rows."""
+    node = [2 + len(parameters) + len(buffers), op, list(arguments)]
+    return bare([node], shape=shape, parameters=parameters, buffers=buffers)
+
+
+def conv(
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    image: tuple[int, ...] = (2, 8, 8),
+    weight: tuple[int, ...] = (4, 2, 3, 3),
+) -> bytes:
+    numbers = [[stride], [padding], [dilation], groups]
+    parts: tuple[tuple[int, ...], ...] = ((), weight)
+    return one("conv2d", X, {"ref": 3}, None, *numbers, shape=image, parameters=parts)
+
+
+def pool(op: str, *arguments: Any, image: tuple[int, ...] = (2, 8, 8)) -> bytes:
+    return one(op, X, *arguments, shape=image)
+
+
+def attend(
+    *arguments: Any,
+    shape: tuple[int, ...] = (6, 4),
+    mask: tuple[str, tuple[int, ...]] | None = None,
+) -> bytes:
+    return one("attention", X, X, X, *arguments, shape=shape, buffers=(mask,) if mask else ())
+
+
+def largest(item: Any, op: str = "relu") -> bytes:
+    return bare([[3, "max", [X, 1, False]], [4, op, [item]]])
+
+
+LAYERS: dict[str, Hostile] = {
+    "convolution in no groups": (conv(groups=0), "GRAPH_OP"),
+    "convolution in groups that do not divide": (conv(groups=3), "GRAPH_SHAPE"),
+    "convolution that stands still": (conv(stride=0), "GRAPH_OP"),
+    "convolution without distance": (conv(dilation=0), "GRAPH_OP"),
+    "convolution with negative padding": (conv(padding=-1), "GRAPH_OP"),
+    "convolution with huge padding": (conv(padding=1 << 20), "GRAPH_OP"),
+    "convolution with padding that grows the image": (conv(padding=1024), "GRAPH_MEMORY"),
+    "convolution wider than the image": (conv(dilation=1024), "GRAPH_SHAPE"),
+    "convolution of other channels": (conv(weight=(4, 3, 3, 3)), "GRAPH_SHAPE"),
+    "convolution with a matrix": (conv(weight=(4, 2)), "GRAPH_SHAPE"),
+    "convolution that unfolds terabytes": (
+        conv(image=(1, 1500, 1500), weight=(1, 1, 700, 700)), "GRAPH_MEMORY"),
+    "convolution along three axes": (one(
+        "conv2d", X, {"ref": 3}, None, [1, 1, 1], [0], [1], 1,
+        shape=(2, 8, 8), parameters=((), (4, 2, 3, 3))), "GRAPH_LIMIT"),
+    "convolution with padding by name": (one(
+        "conv2d_padded", X, {"ref": 3}, None, [1], "os.system", [1], 1,
+        shape=(2, 8, 8), parameters=((), (4, 2, 3, 3))), "GRAPH_OP"),
+    "pooling of nothing": (pool("max_pool2d", [0], [], [0], [1], False), "GRAPH_OP"),
+    "pooling without a window": (pool("max_pool2d", [], [], [0], [1], False), "GRAPH_OP"),
+    "pooling that stands still": (pool("max_pool2d", [2], [0], [0], [1], False), "GRAPH_OP"),
+    "pooling of padding alone": (pool("max_pool2d", [2], [2], [2], [1], False), "GRAPH_SHAPE"),
+    "pooling wider than the image": (pool("max_pool2d", [100], [2], [0], [1], False),
+                                     "GRAPH_SHAPE"),
+    "averages of nothing": (pool("avg_pool2d", [0], [], [0], False, True), "GRAPH_OP"),
+    "averages of padding alone": (pool("avg_pool2d", [2], [2], [2], False, False), "GRAPH_SHAPE"),
+    "adaptive pooling to nothing": (pool("adaptive_avg_pool2d", [0, 1]), "GRAPH_OP"),
+    "adaptive pooling to a huge image": (pool("adaptive_avg_pool2d", [1 << 20, 1]), "GRAPH_OP"),
+    "adaptive pooling to a large image": (
+        pool("adaptive_avg_pool2d", [1024, 1024]), "GRAPH_MEMORY"),
+    "groups of no channels": (one("group_norm", X, 0, None, None, 1e-5), "GRAPH_OP"),
+    "groups that do not divide": (one("group_norm", X, 3, None, None, 1e-5), "GRAPH_SHAPE"),
+    "group norm with a short weight": (one(
+        "group_norm", X, 2, {"ref": 3}, None, 1e-5, parameters=((), (3,))), "GRAPH_SHAPE"),
+    "root mean square of another shape": (one("rms_norm", X, [3], None, None), "GRAPH_SHAPE"),
+    "slice without a step": (one("slice", X, 1, 0, 4, 0), "GRAPH_OP"),
+    "slice backwards": (one("slice", X, 1, 4, 0, -1), "GRAPH_OP"),
+    "slice of no dimension": (one("slice", X, 2, 0, 4, 1), "GRAPH_SHAPE"),
+    "slice with a huge border": (one("slice", X, 1, 0, 1 << 40, 1), "GRAPH_OP"),
+    "parts that do not add up": (bare([
+        [3, "split", [X, [1, 1], 1]], [4, "relu", [{"ref": 3, "item": 0}]]]), "GRAPH_SHAPE"),
+    "parts of negative size": (one("split", X, [-1, 5], 1), "GRAPH_OP"),
+    "65 parts": (one("split", X, [0] * 65, 1), "GRAPH_LIMIT"),
+    "no parts": (one("split", X, [], 1), "GRAPH_OP"),
+    "chunks by the million": (one("chunk", X, 1 << 20, 1), "GRAPH_OP"),
+    "list as a value": (largest({"ref": 3}), "GRAPH_REFERENCE"),
+    "item beyond the list": (largest({"ref": 3, "item": 2}), "GRAPH_SHAPE"),
+    "item far beyond the list": (largest({"ref": 3, "item": 64}), "GRAPH_OP"),
+    "item from the end": (largest({"ref": 3, "item": -1}), "GRAPH_OP"),
+    "item that is true": (largest({"ref": 3, "item": True}), "GRAPH_OP"),
+    "item of the rows": (bare([[3, "relu", [{"ref": 0, "item": 0}]]]), "GRAPH_REFERENCE"),
+    "positions as floats": (largest({"ref": 3, "item": 1}), "GRAPH_SHAPE"),
+    "list as loss": (changed(lambda t: t["train"].update(
+        nodes=[*t["train"]["nodes"], [16, "max", [{"ref": 14}, 1, False]]], output=16)),
+        "GRAPH_REFERENCE"),
+    "expansion of the batch": (one("expand", X, [1 << 20, 4]), "GRAPH_SHAPE"),
+    "expansion to a cube": (one("expand", X, [4096, 4096, 4096, {"B": 1}, 4]), "GRAPH_MEMORY"),
+    "dimension of two huge ones": (one("unflatten", X, 1, [1 << 23, 1 << 23]), "GRAPH_SHAPE"),
+    "huge border": (one("pad", X, [1 << 20], 0.0), "GRAPH_OP"),
+    "half a border": (one("pad", X, [1], 0.0), "GRAPH_SHAPE"),
+    "attention that draws in eval": (
+        changed(lambda t: t["eval"]["nodes"].__setitem__(
+            2, [11, "attention", [{"ref": 10}] * 3 + [None, 0.1, False, None]])), "GRAPH_EFFECT"),
+    "channels dropped in eval": (with_node(2, "feature_dropout", [{"ref": 10}, 0.5, True], "eval"),
+                                 "GRAPH_EFFECT"),
+    "attention to everything at once": (bare([
+        [3, "reshape", [X, [{"B": 1}, 1, -1, 1]]],
+        [4, "attention", [{"ref": 3}] * 3 + [None, 0.0, False, None]]], shape=(1 << 14,)),
+        "GRAPH_MEMORY"),
+    "attention with a mask of whole numbers": (
+        attend({"ref": 3}, 0.0, False, None, mask=("i64", (6, 6))), "GRAPH_SHAPE"),
+    "attention with a mask of another shape": (
+        attend({"ref": 3}, 0.0, False, None, mask=("bool", (5, 5))), "GRAPH_SHAPE"),
+    "attention with two masks": (
+        attend({"ref": 3}, 0.0, True, None, mask=("bool", (6, 6))), "GRAPH_SHAPE"),
+    "attention of single numbers": (attend(None, 0.0, False, None, shape=()), "GRAPH_SHAPE"),
+    "attention divided by nothing": (attend(None, 0.0, False, 0.0), "GRAPH_FORMAT"),
+    "mask of floats": (one("masked_fill", X, X, 0.0), "GRAPH_SHAPE"),
+    "choice by floats": (one("where", X, X, X), "GRAPH_SHAPE"),
+    "clamp without borders": (one("clamp", X, None, None), "GRAPH_SHAPE"),
+    "class weights that are too few": (with_node(6, "cross_entropy", [
+        {"ref": 14}, {"ref": 1}, {"ref": 6}, 1, -100, 0.0]), "GRAPH_SHAPE"),
+    "class weights that learn": (with_node(6, "cross_entropy", [
+        {"ref": 14}, {"ref": 1}, {"ref": 5}, 1, -100, 0.0]), "GRAPH_SHAPE"),
+    "weights of positives that do not fit": (one(
+        "binary_cross_entropy_with_logits", {"ref": 1}, {"ref": 1}, None, X, 1), "GRAPH_SHAPE"),
+    "slopes of other channels": (one("prelu", X, {"ref": 3}, parameters=((), (3,))),
+                                 "GRAPH_SHAPE"),
+    "clipping to nothing": (changed(lambda t: t.__setitem__("clip_norm", 0.0)), "GRAPH_FORMAT"),
+}  # fmt: skip
+
 CORPUS: dict[str, Hostile] = {
     # the sketch's twenty-one
     "unknown operation": (with_node(0, "from_file", ["/etc/passwd", False, 4]), "GRAPH_OP"),
@@ -102,13 +235,14 @@ CORPUS: dict[str, Hostile] = {
     "prediction that is the weights": (changed(lambda t: t["eval"].__setitem__("output", 2)),
                                        "GRAPH_SHAPE"),
     "weights as loss": (changed(lambda t: t["train"].__setitem__("output", 2)), "GRAPH_SHAPE"),
+    **LAYERS,
     "another optimizer": (changed(lambda t: t["optimizer"].__setitem__("kind", "lbfgs")),
                           "GRAPH_FORMAT"),
 }  # fmt: skip
 
 
 def test_corpus_has_the_twenty_one_of_the_sketch_and_more() -> None:
-    assert len(CORPUS) > 30
+    assert len(CORPUS) > 90
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -130,6 +264,13 @@ def test_check_accepts_what_the_corpus_was_made_from() -> None:
     check(bare([[3, "relu", [X]]]), LIMITS)
     check(square_products(4), LIMITS)
     check(doubling(1), LIMITS)
+    check(conv(padding=1), LIMITS)
+    check(pool("max_pool2d", [2], [], [1], [1], True), LIMITS)
+    check(pool("adaptive_avg_pool2d", [2, 2]), LIMITS)
+    check(attend({"ref": 3}, 0.1, False, None, mask=("bool", (6, 6))), LIMITS)
+    check(largest({"ref": 3, "item": 0}), LIMITS)
+    check(one("group_norm", X, 2, None, None, 1e-5), LIMITS)
+    check(one("slice", X, 1, 100, 200, 1), LIMITS)
 
 
 # ---------------------------------------------------------------- the harm, without the check
@@ -182,3 +323,25 @@ def test_size_is_computed_from_the_batch() -> None:
     """A bound on the factor matters: the batch multiplies it."""
     made = run("reshape", Ref(0), (Times(3), -1), values=[torch.zeros(6, 2)], rows=2)
     assert made.shape == (6, 2)
+
+
+def test_split_makes_as_many_values_as_it_is_told() -> None:
+    """Without a limit on parts, the bytes of one definition make millions of objects."""
+    made = torch.ops.aten.split.Tensor(torch.zeros(100_000, device="meta"), 1)
+    assert len(made) == 100_000
+
+
+def test_attention_draws_whenever_it_is_told() -> None:
+    values = [torch.ones(1, 1, 64, 4)]
+    arguments: tuple[Argument, ...] = (Ref(0), Ref(0), Ref(0), None, 0.5, False, None)
+    first, second = (run("attention", *arguments, values=values) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_bias_that_does_not_fit_is_refused_on_rows() -> None:
+    """The shape function lets it through; the kernel does not read beyond it."""
+    image, weight = torch.zeros(2, 2, 8, 8), torch.zeros(4, 2, 3, 3)
+    for bias in (torch.zeros(()), torch.zeros(3), torch.zeros(2, 2)):
+        with pytest.raises(RecipeRefused) as caught:
+            run("conv2d", Ref(0), Ref(1), Ref(2), (1,), (0,), (1,), 1, values=[image, weight, bias])
+        assert caught.value.code == "GRAPH_RUN"

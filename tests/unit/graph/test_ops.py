@@ -34,9 +34,11 @@ def test_row_gives_every_argument_that_has_no_default(row: Op) -> None:
 
 
 @pytest.mark.parametrize("row", OPS.values(), ids=OPS)
-def test_row_returns_one_tensor(row: Op) -> None:
-    returns = schema(row).returns
-    assert [str(one.type) for one in returns] == ["Tensor"]
+def test_row_says_whether_it_returns_one_tensor_or_several(row: Op) -> None:
+    returns = [str(one.type) for one in schema(row).returns]
+    several = len(returns) > 1 or returns[0].startswith("List")
+    assert row.several == several
+    assert set(returns) <= {"Tensor", "List[Tensor]"}
 
 
 @pytest.mark.parametrize("row", OPS.values(), ids=OPS)
@@ -48,7 +50,8 @@ def test_row_lists_what_it_changes_in_place(row: Op) -> None:
 
 
 def test_only_what_draws_or_writes_has_a_mode() -> None:
-    assert {name for name, row in OPS.items() if row.mode} == {"batch_norm", "dropout"}
+    drawing = {"dropout", "feature_dropout", "attention"}
+    assert {name for name, row in OPS.items() if row.mode} == {"batch_norm", *drawing}
     assert {name for name, row in OPS.items() if row.writes} == {"batch_norm", "increment"}
 
 

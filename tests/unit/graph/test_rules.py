@@ -52,6 +52,8 @@ def test_parse_allows_frozen_batch_statistics_of_any_value() -> None:
         ("batch_norm", batch_norm(6)),
         ("dropout", [{"ref": 9}, 0.5, True]),
         ("increment", [{"ref": 8}]),
+        ("feature_dropout", [{"ref": 9}, 0.5, True]),
+        ("attention", [{"ref": 9}, {"ref": 9}, {"ref": 9}, None, 0.1, False, None]),
     ],
 )
 def test_parse_refuses_an_eval_graph_with(op: str, arguments: list[Any]) -> None:
@@ -91,6 +93,59 @@ def test_parse_refuses_a_counter_of_many_numbers() -> None:
 
 def test_parse_refuses_an_increment_of_a_parameter() -> None:
     assert refusal(with_node(1, "increment", [{"ref": 2}])).code == "GRAPH_EFFECT"
+
+
+def test_parse_allows_attention_that_draws_nothing_in_eval() -> None:
+    arguments = [{"ref": 9}, {"ref": 9}, {"ref": 9}, None, 0.0, False, None]
+    parse(with_node(1, "attention", arguments, graph="eval"))
+
+
+MAX = [11, "max", [{"ref": 9}, 1, False]]
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ([12, "relu", [{"ref": 11}]], "the item of a list"),
+        ([12, "cat", [[{"ref": 9}, {"ref": 11}], 0]], "the item of a list"),
+        ([12, "relu", [{"ref": 9, "item": 0}]], "no item"),
+        ([12, "relu", [{"ref": 2, "item": 0}]], "no item"),
+    ],
+    ids=["list", "list within a list", "item of a value", "item of a parameter"],
+)
+def test_parse_refuses_to_take_a_list_for_a_value(node: list[Any], words: str) -> None:
+    def change(table: dict[str, Any]) -> None:
+        table["train"]["nodes"][2:4] = [MAX, node]
+
+    error = refusal(changed(change))
+    assert error.code == "GRAPH_REFERENCE"
+    assert "train graph, node 12" in error.message
+    assert words in str(error)
+
+
+def test_parse_allows_the_items_of_a_list() -> None:
+    def change(table: dict[str, Any]) -> None:
+        table["train"]["nodes"][2:4] = [MAX, [12, "relu", [{"ref": 11, "item": 0}]]]
+
+    node = parse(changed(change)).train.nodes[3]
+    assert node.arguments == (Ref(11, 0),)
+
+
+def test_parse_refuses_an_output_that_is_a_list() -> None:
+    def change(table: dict[str, Any]) -> None:
+        table["eval"]["nodes"].append([13, "max", [{"ref": 12}, 1, False]])
+        table["eval"]["output"] = 13
+
+    error = refusal(changed(change))
+    assert error.code == "GRAPH_REFERENCE"
+    assert "$.eval.output" in error.message
+
+
+def test_a_list_breaks_the_interpreter_without_the_rule() -> None:
+    """The control: what follows the interpreter expects one tensor and gets two."""
+    node = Node(1, "max", (Ref(0), 0, False))
+    made = Program(Graph((node,), 1), 1, training=True).run({0: torch.ones(2)}, 2)
+    assert not isinstance(made, torch.Tensor)
 
 
 def test_a_value_named_twice_is_overwritten_without_the_rule() -> None:

@@ -17,7 +17,7 @@ from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.checker import check
 from chiron_stream.graph.state import ModelState, dump, finite, initial, load
 from chiron_stream.graph.training import batches, number_of_steps, train_slot
-from tests.unit.graph.samples import MLP, bare, encoded, rows, weights
+from tests.unit.graph.samples import MLP, bare, changed, encoded, rows, weights
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +164,55 @@ def test_embedding_refuses_a_category_beyond_its_table() -> None:
         train_slot(recipe, start, columns, seed=1, first_step=0)
     columns["x"] = np.array([0, 4])
     assert finite(train_slot(recipe, start, columns, seed=1, first_step=0))
+
+
+POSITIVES = [
+    [3, "sum_all", [{"ref": 0}]],
+    [4, "mul", [{"ref": 3}, {"ref": 2}]],
+    [5, "binary_cross_entropy_with_logits", [{"ref": 4}, {"ref": 1}, None, None, 0]],
+]
+"""One number against a target for each row: the kernel's backward pass refuses to broadcast."""
+
+
+def test_train_slot_refuses_a_backward_pass_that_fails_and_shows_no_value() -> None:
+    recipe = check(bare(POSITIVES))
+    columns: dict[str, Any] = {"x": np.ones((4, 3), np.float32), "y": np.ones(4, np.float32)}
+    with pytest.raises(RecipeRefused) as caught:
+        train_slot(recipe, initial(recipe, bytes(4)), columns, seed=1, first_step=0)
+    assert caught.value.code == "GRAPH_RUN"
+    assert caught.value.message == "train graph, backward, does not run on these rows"
+    assert caught.value.__suppress_context__
+    assert not caught.value.got
+
+
+def test_backward_pass_of_it_fails_in_torch() -> None:
+    """The control: torch's own words tell shapes, and might tell values."""
+    value = torch.ones((), requires_grad=True)
+    made = torch.ops.aten.binary_cross_entropy_with_logits(value, torch.ones(4), None, None, 0)
+    with pytest.raises(RuntimeError, match="broadcast shape"):
+        torch.autograd.grad(made.sum(), [value])
+
+
+def clipping(most: float | None) -> CheckedRecipe:
+    return check(changed(lambda table: table.__setitem__("clip_norm", most)))
+
+
+def test_train_slot_clips_gradients(recipe: CheckedRecipe, start: ModelState) -> None:
+    after = {
+        most: dump(train_slot(clipping(most), start, rows(20), seed=1, first_step=0))
+        for most in (None, 1e6, 0.01)
+    }
+    assert after[None] == after[1e6]
+    assert after[None] != after[0.01]
+
+
+def test_train_slot_follows_the_schedule_by_the_global_step(start: ModelState) -> None:
+    table = {"kind": "step", "every": 10, "factor": 0.0}
+    recipe = check(changed(lambda t: t.__setitem__("schedule", table)))
+    early = train_slot(recipe, start, rows(20), seed=1, first_step=0)
+    late = train_slot(recipe, start, rows(20), seed=1, first_step=10)
+    assert not torch.equal(early.parameters[0], start.parameters[0])
+    assert torch.equal(late.parameters[0], start.parameters[0])
 
 
 class _Witness(torch.autograd.Function):

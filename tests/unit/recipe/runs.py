@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 
 from chiron_stream.graph import state, training
 from chiron_stream.graph.columns import Array
-from chiron_stream.graph.schedules import Constant
+from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.recipe import Recipe, Round, parameters_sha256, reference_loop
 from chiron_stream.recipe.bindings import Loss
 from chiron_stream.recipe.settings import OptimizerFactory
@@ -37,7 +37,11 @@ def columns(count: int, seed: int, *, classes: int = 2) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Case:
-    """A model with what it takes to train it."""
+    """A model with what it takes to train it.
+
+    :param rows: columns by count and seed.
+    :param slots: rows and seed of each.
+    """
 
     module: nn.Module
     loss: Loss
@@ -45,6 +49,11 @@ class Case:
     inputs: Mapping[str, str | Sequence[str]]
     target: str
     batch_size: int = 16
+    schedule: Schedule = field(default_factory=Constant)
+    clip_norm: float | None = None
+    example: Mapping[str, torch.Tensor] | None = None
+    rows: Callable[[int, int], Mapping[str, Array]] = columns
+    slots: tuple[tuple[int, int], ...] = SLOTS
 
     def export(self) -> Recipe:
         return Recipe.export(
@@ -53,17 +62,20 @@ class Case:
             inputs=self.inputs,
             target=self.target,
             optimizer=self.optimizer,
+            schedule=self.schedule,
+            clip_norm=self.clip_norm,
             batch_size=self.batch_size,
+            example=self.example,
         )
 
     def ours(self, recipe: Recipe) -> str:
         """Train by slots, through the bytes of the state between them; return the digest."""
         data = state.dump(state.initial(recipe.checked, recipe.weights))
         step = 0
-        for count, seed in SLOTS:
+        for count, seed in self.slots:
             before = state.load(recipe.checked, data)
             after = training.train_slot(
-                recipe.checked, before, columns(count, seed), seed=seed, first_step=step
+                recipe.checked, before, self.rows(count, seed), seed=seed, first_step=step
             )
             step += training.number_of_steps(count, self.batch_size)
             data = state.dump(after)
@@ -71,14 +83,20 @@ class Case:
 
     def theirs(self) -> str:
         """Train by the reference loop; return the digest."""
-        module = copy.deepcopy(self.module)
-        rounds = [self._round(count, seed) for count, seed in SLOTS]
-        trained = reference_loop(module, self.loss, self.optimizer, Constant(), rounds)
+        trained = self.trained()
         losses = [self.loss] if isinstance(self.loss, nn.Module) else []
         return parameters_sha256(trained, *losses)
 
-    def _round(self, count: int, seed: int) -> Round:
-        table = columns(count, seed)
+    def trained(self) -> nn.Module:
+        """Train by the reference loop; return the module."""
+        module = copy.deepcopy(self.module)
+        rounds = [self.round(count, seed) for count, seed in self.slots]
+        return reference_loop(
+            module, self.loss, self.optimizer, self.schedule, rounds, clip_norm=self.clip_norm
+        )
+
+    def round(self, count: int, seed: int) -> Round:
+        table = self.rows(count, seed)
         inputs = {
             name: table[one] if isinstance(one, str) else np.stack([table[n] for n in one], 1)
             for name, one in self.inputs.items()
@@ -86,7 +104,7 @@ class Case:
         return Round(inputs, table[self.target], seed, self.batch_size)
 
 
-def seeded(kind: type[nn.Module]) -> nn.Module:
+def seeded(kind: Callable[[], nn.Module]) -> nn.Module:
     """Return a module whose first weights are always the same."""
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -5,21 +5,35 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from chiron_stream.graph import state
-from chiron_stream.recipe import parameters_sha256
+from chiron_stream.graph.columns import Array
+from chiron_stream.recipe import Cosine, parameters_sha256
 from tests.unit.recipe import models
+from tests.unit.recipe.networks import texts
 from tests.unit.recipe.runs import NUMBERS, Case, seeded
 
 SGD = torch.optim.SGD
 PLAIN = partial(SGD, lr=0.1)
 HEAVY = partial(SGD, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
 DAMPENED = partial(SGD, lr=0.05, momentum=0.8, dampening=0.1)
+ADAM = partial(torch.optim.Adam, lr=0.01, weight_decay=0.1)
+ADAMW = partial(torch.optim.AdamW, lr=0.01)
 X = {"x": list(NUMBERS)}
 WEIGHTED = nn.CrossEntropyLoss(weight=torch.tensor([0.3, 0.7]), label_smoothing=0.1)
+
+TWELVE, TEXT = torch.zeros(2, 12), torch.zeros(2, 6, dtype=torch.int64)
+
+
+def lines(count: int, seed: int) -> dict[str, Array]:
+    dice = np.random.default_rng(seed)
+    numbers = dice.standard_normal((count, 12), dtype=np.float32)
+    return {"line": numbers, "label": dice.integers(0, 2, count)}
+
 
 CASES = {
     "plain": Case(seeded(models.Plain), nn.CrossEntropyLoss(), PLAIN, X, "y"),
@@ -40,6 +54,26 @@ CASES = {
     ),
     "functional": Case(seeded(models.Functional), nn.CrossEntropyLoss(), HEAVY, X, "y"),
     "tied": Case(seeded(models.Tied), nn.CrossEntropyLoss(), HEAVY, X, "y"),
+    "clipped": Case(
+        seeded(models.Rich), WEIGHTED, HEAVY, {**X, "site": "site"}, "y", clip_norm=0.3
+    ),
+    "clipped, Adam, cosine": Case(
+        seeded(models.Functional), nn.CrossEntropyLoss(), ADAM, X, "y",
+        clip_norm=0.3, schedule=Cosine(warmup=3, total=8),
+    ),
+    "gradients shared and transposed": Case(
+        seeded(models.Tied), nn.CrossEntropyLoss(), ADAM, X, "y", clip_norm=0.1
+    ),
+    "smooth": Case(seeded(models.Regression), nn.SmoothL1Loss(beta=0.5), ADAM, X, "z"),
+    "sequence": Case(
+        seeded(models.Sequence), nn.CrossEntropyLoss(), ADAMW, {"x": "line"}, "label",
+        example={"x": TWELVE}, rows=lines, slots=((20, 1), (9, 2)), batch_size=8,
+    ),
+    "masked": Case(
+        seeded(models.Masked), nn.CrossEntropyLoss(), ADAMW, {"text": "text"}, "label",
+        example={"text": TEXT}, rows=partial(texts, words=20), slots=((20, 1), (9, 2)),
+        batch_size=8,
+    ),
     "frozen and unused": Case(seeded(models.Frozen), nn.CrossEntropyLoss(), HEAVY, X, "y"),
 }  # fmt: skip
 
