@@ -42,6 +42,13 @@ ACCEPT_SECONDS: Final = 60.0
 _ACCEPT_LOOK: Final = 0.1
 """Seconds between two looks whether a core that has not connected yet still runs."""
 
+ENDING_SECONDS: Final = 10.0
+"""For a core that closed its connection by itself."""
+
+ASKED_SECONDS: Final = 1.0
+"""For a core whose end was asked for. While it loads its libraries it does not see that its
+connection is gone, and it has nothing to save: whoever waits for a worker's end waits for both."""
+
 QUOTE_SECONDS: Final = 10.0
 TERMINATED: Final = 128 + signal.SIGTERM
 
@@ -235,7 +242,7 @@ class _Ending:
     def wait(self) -> int:
         """Wait for the core to end; return its exit code."""
         try:
-            return self._core.wait(10)
+            return self._core.wait(ASKED_SECONDS if self.asked else ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             self._core.kill()
             return self._core.wait()
