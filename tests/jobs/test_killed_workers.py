@@ -101,7 +101,7 @@ def test_workers_killed_at_rest_are_started_again_and_the_job_goes_on(
 def test_workers_killed_in_the_middle_of_training_change_no_bit(
     kafka: LocalKafka, new_directory: NewDirectory, recipe: Recipe, seed: int
 ) -> None:
-    passes = 12
+    passes = 25
     chance = random.Random(seed)
     directory = new_directory(schedule={"shards_per_slot": 2, "passes": passes})
     workers = {"coordinator": 1, "trainer": 2}
@@ -119,6 +119,7 @@ def test_workers_killed_in_the_middle_of_training_change_no_bit(
         for victim in victims:
             reached = jobs.progress(directory)["round"] + chance.randint(1, 4)
             eventually(at_round(directory, reached), f"round {reached}", 60)
+            assert jobs.progress(directory)["state"] == "training", f"seed {seed}"
             Killer(running, chance.choice(list(VICTIMS))).kill(victim)
         jobs.reaches(directory, "finished", seconds=120)
         assert jobs.finished_right(directory, passes * 4), f"seed {seed}"
