@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,17 @@ settings.register_profile("noisy", deadline=None)
 settings.load_profile("noisy")
 
 NewTopic = Callable[..., Partition]
+
+
+@pytest.fixture(autouse=True)
+def numbers_as_python_has_them() -> None:
+    """Undo what an earlier test of this process set up for training: denormals count again.
+
+    Hypothesis draws denormals where it saw them when it was loaded.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

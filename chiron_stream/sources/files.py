@@ -67,6 +67,12 @@ def _read_csv(path: Path, schema: Schema) -> Table:
 
 
 def _cells(path: Path, names: list[str], rows: Any) -> dict[str, list[str]]:
+    if doubled := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise SchemaMismatch(
+            f"column {doubled[0]!r}: the data has it twice",
+            expected="one column of this name",
+            got=str(names.count(doubled[0])),
+        )
     columns: list[list[str]] = [[] for _ in names]
     for row in rows:
         if len(row) != len(names):

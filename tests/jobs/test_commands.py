@@ -296,7 +296,6 @@ def test_publish_refuses_a_file_that_does_not_read(
     assert (shown.returncode, shown.stdout) == (code, "")
 
 
-@pytest.mark.xfail(reason="of a column that is there twice the last one counts, unsaid")
 def test_publish_refuses_a_column_that_is_there_twice(finished: Finished, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text(f"width,{HEADER}\n1,1,2,3,4,small\n")

@@ -190,7 +190,6 @@ def write_poison(job: Job, kind: str) -> None:
     assert compressing.flush(30) == 0
 
 
-@pytest.mark.xfail(reason="one such record on control ends the coordinator at every start")
 @pytest.mark.parametrize("kind", ["zstd", "header"])
 def test_record_that_the_client_library_cannot_decode_stops_nobody(
     kafka: LocalKafka, new_directory: NewDirectory, kind: str

@@ -169,7 +169,7 @@ POLICY: Final = Policy(
     seed=_bytes(9),
     shard_classes=(ShardClass(1, 256), ShardClass(3, 256)),
     query_bytes=128,
-    answer_bytes=192,
+    answer_bytes=288,
     predictor_batch=16,
     allow_simulation=False,
 )

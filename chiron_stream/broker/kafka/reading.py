@@ -7,7 +7,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import (
+    CorruptRecordError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    UnsupportedCodecError,
+)
 
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.failures import translated
@@ -17,6 +22,12 @@ from chiron_stream.broker.records import Isolation, Partition, Record, Watermark
 
 FETCH_BYTES: Final = 4 * 1024 * 1024
 """Kafka's ``max.partition.fetch.bytes``: a few of the largest records in one answer."""
+
+UNDECODABLE: Final = (CorruptRecordError, UnsupportedCodecError, UnicodeDecodeError)
+"""What kafka-python raises for records that it cannot decode: a bad checksum or length, a codec
+whose library is not here, a header's name that is not UTF-8."""
+
+_PROBE_MS: Final = 500
 
 FETCH_WAIT: Final = 0.25
 """Kafka's ``fetch.max.wait.ms``, in seconds."""
@@ -55,31 +66,41 @@ class KafkaReading:
         self._endpoint = endpoint
         self._watermarks = watermarks
         self._names = {TopicPartition(*partition): partition for partition in start}
+        self._settings = {
+            **COMMON,
+            **accepted_by(KafkaConsumer, connection),
+            "isolation_level": isolation.value,
+            "fetch_max_wait_ms": int(wait * 1000),
+        }
         with translated("starting a reader", endpoint):
-            self._consumer = KafkaConsumer(
-                **COMMON,
-                **accepted_by(KafkaConsumer, connection),
-                isolation_level=isolation.value,
-                fetch_max_wait_ms=int(wait * 1000),
-            )
-            # Its metadata does not get retry.backoff.ms from kafka-python 3.0.12: the first look
-            # for a partition's leader, right after the bootstrap, would wait the default of 100.
-            self._consumer._cluster.config["retry_backoff_ms"] = IDLE_MS
+            self._consumer = self._new_consumer()
             self._consumer.assign(list(self._names))
         for partition, offset in start.items():
             self.seek(partition, offset)
+
+    def _new_consumer(self) -> Any:
+        consumer = KafkaConsumer(**self._settings)
+        # Its metadata does not get retry.backoff.ms from kafka-python 3.0.12: the first look for a
+        # partition's leader, right after the bootstrap, would wait the default of 100.
+        consumer._cluster.config["retry_backoff_ms"] = IDLE_MS
+        return consumer
 
     def poll(self, timeout: float, limit: int = 500) -> list[Record]:
         """Return the next records; see :class:`~chiron_stream.broker.seam.Reader`."""
         with translated(f"reading {self._what}", self._endpoint):
             try:
                 fetched = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=limit)
+            except UNDECODABLE:
+                return self._past_undecodable()
             except OffsetOutOfRangeError as error:
                 self._refuse(error)
                 return []
             except LogTruncationError as error:
                 name = next(iter(self._names.values()))
                 raise truncated(name, self.position(name)) from error
+        return self._records(fetched)
+
+    def _records(self, fetched: Mapping[Any, Any]) -> list[Record]:
         names = self._names
         return [
             Record(
@@ -93,6 +114,37 @@ class KafkaReading:
             for place, messages in fetched.items()
             for message in messages
         ]
+
+    def _past_undecodable(self) -> list[Record]:
+        """Find the partition whose next record does not decode, and step over that one record.
+
+        Anybody who may write can write such a record: it must stop no reader. It is shown with an
+        empty value, which is no document of anything, so that whoever reads rejects it by its
+        place.
+        """
+        for place, name in self._names.items():
+            offset = self._consumer.position(place)
+            if not self._decodes(place, offset):
+                self._consumer.seek(place, offset + 1)
+                return [Record(name, offset, b"", None, (), 0)]
+        return []
+
+    def _decodes(self, place: TopicPartition, offset: int) -> bool:
+        """Tell whether the record at an offset decodes, by a consumer that sees nothing else.
+
+        Pausing the other partitions would do, but a paused partition with fetched records sends
+        kafka-python 3.0.12 into an endless loop.
+        """
+        probe = self._new_consumer()
+        try:
+            probe.assign([place])
+            probe.seek(place, offset)
+            probe.poll(timeout_ms=_PROBE_MS, max_records=1)
+        except UNDECODABLE:
+            return False
+        finally:
+            probe.close(autocommit=False, timeout_ms=1000)
+        return True
 
     def _refuse(self, error: OffsetOutOfRangeError) -> None:
         """Raise what the watermarks say; return if they say that the offset is good by now."""
