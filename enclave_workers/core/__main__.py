@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     except ChironError as error:
         sys.stderr.write(f"chiron core: error: {error}\n")
         return error.exit_code
+    logging.disable(logging.CRITICAL)  # a core has no log: libraries must not write one for it
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Core and courier live and die together, whatever is being computed.
@@ -59,7 +60,6 @@ def run(role: str, link: Link) -> None:
     :raises CourierGone: it did; threads that the core started have ended.
     :raises ChironError: whatever else ends a core.
     """
-    logging.disable(logging.CRITICAL)  # a core has no log: libraries must not write one for it
     begun = link.begin()
     job = file.loads(begun.text)
     tee = _tee(role, link, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -146,3 +147,9 @@ def test_job_of_a_directory_can_be_opened_again(recipe: Recipe) -> None:
 
 def test_example_of_the_documentation_runs() -> None:
     assert doctest.testmod(enclave_workers.local).failed == 0
+
+
+def test_job_in_one_process_leaves_logging_on() -> None:
+    with LocalJob(jobs.terms()) as job:
+        job.wait(lambda status: status.state == "waiting")
+        assert logging.root.manager.disable == logging.NOTSET
