@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -57,7 +58,9 @@ def _follow(
     while beats.error is None:
         answer = link.poll(BATCH, WAIT_MS)
         others: list[Line] = []
-        for line in answer.lines:
+        lines = deque(answer.lines)
+        while lines:
+            line = lines.popleft()
             if line.topic not in ("authority", "tasks"):
                 others.append(line)
                 continue
@@ -67,6 +70,8 @@ def _follow(
             except (TamperDetected, EncodingRefused) as error:
                 if error.code != "REPEAT":
                     reject(link, membership.boot.id, line, error.code)
+            if line.topic == "authority":
+                lines.extendleft(reversed(membership.due()))
         take_others(others, answer.now / 1000)
         state = "ready" if membership.welcomed else "joining"
         if state != told:

@@ -24,6 +24,9 @@ HEARTBEAT_SECONDS = 1.0
 
 NO_TASK = bytes(32)
 
+AHEAD = 64
+"""Records of a coordinator that are kept until its activation comes, at most."""
+
 
 class Membership:
     """One boot of a trainer or a predictor.
@@ -40,6 +43,7 @@ class Membership:
         self._epoch = 0
         self._coordinator: tuple[bytes, bytes] | None = None
         self._secrets: dict[int, bytes] = {}
+        self._ahead: list[Line] = []
         self._reports = 0
         self._next_task = 0
         self._beats = 0
@@ -67,10 +71,22 @@ class Membership:
             self._activation(Activation.unpack(line.value))
             return
         record = tasks.read_record(line.value)
-        if isinstance(record, Welcome):
+        if record.boot != self.boot.id:
+            return
+        if record.epoch > self._epoch:
+            self._ahead = [*self._ahead, line][-AHEAD:]
+        elif isinstance(record, Welcome):
             self._welcome(record)
-        elif record.boot == self.boot.id:
+        else:
             yield from self._task(record)
+
+    def due(self) -> list[Line]:
+        """Return the records of ``tasks`` that came ahead of an activation, to be heard again.
+
+        A coordinator's first transaction is on both topics, and a broker may show either first.
+        """
+        due, self._ahead = self._ahead, []
+        return due
 
     def _activation(self, activation: Activation) -> None:
         if activation.epoch <= self._epoch:
@@ -106,7 +122,7 @@ class Membership:
         ).document
 
     def _welcome(self, record: Welcome) -> None:
-        if record.boot != self.boot.id or record.epoch != self._epoch:
+        if record.epoch != self._epoch:
             return
         if self._coordinator is None or record.coordinator != self._coordinator[0]:
             raise TamperDetected("a Welcome of no appraised coordinator", code="COORDINATOR")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from torch import nn
 
 from chiron_stream.graph import state
 from chiron_stream.graph.columns import Array
-from chiron_stream.recipe import Cosine, parameters_sha256
+from chiron_stream.recipe import Cosine, Recipe, parameters_sha256
 from tests.unit.recipe import models
 from tests.unit.recipe.networks import texts
 from tests.unit.recipe.runs import NUMBERS, Case, seeded
@@ -78,10 +78,15 @@ CASES = {
 }  # fmt: skip
 
 
+@cache
+def exported(name: str) -> Recipe:
+    return CASES[name].export()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_training_has_the_bits_of_the_reference_loop(name: str) -> None:
     case = CASES[name]
-    recipe = case.export()
+    recipe = exported(name)
     ours, theirs = case.ours(recipe), case.theirs()
     assert ours == theirs
     assert ours != hashlib.sha256(recipe.weights).hexdigest()
@@ -98,7 +103,7 @@ def test_another_seed_has_other_bits() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_digest_of_the_weights_is_that_of_the_module(name: str) -> None:
     case = CASES[name]
-    recipe = case.export()
+    recipe = exported(name)
     losses = [case.loss] if isinstance(case.loss, nn.Module) else []
     mine = state.parameters_digest(state.initial(recipe.checked, recipe.weights)).hex()
     assert mine == parameters_sha256(case.module, *losses)

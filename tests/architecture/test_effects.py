@@ -1,0 +1,272 @@
+"""Who may touch the world: a courier through its effects module, a core through its one socket.
+
+A module's uses of modules and functions that do I/O are found by name, wherever in it they stand.
+Each exception is listed with its reason; an exception that nothing needs any more is refused too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from enclave_workers.courier.effects import POINTS
+
+ROOT = Path(__file__).parents[2]
+COURIER = "enclave_workers.courier"
+CORE = "enclave_workers.core"
+
+IO_MODULES = {
+    *("asyncio", "builtins", "concurrent", "ctypes", "datetime", "fcntl", "ftplib", "glob", "http"),
+    *("importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib", "pty", "random"),
+    *("runpy", "secrets", "select", "selectors", "shelve", "shutil", "signal", "smtplib", "socket"),
+    *("socketserver", "sqlite3", "ssl", "subprocess", "sys", "syslog", "tempfile", "threading"),
+    *("time", "urllib", "uuid", "zipfile"),
+    *("aiokafka", "confluent_kafka", "faust", "kafka", "mode", "psutil"),
+    *("chiron_stream.broker", "chiron_stream.events", "chiron_stream.settings"),
+    *("chiron_stream.simulation", "chiron_stream.local", "chiron_stream.clients"),
+    *("numpy.fromfile", "numpy.load", "numpy.memmap", "numpy.save", "numpy.savez", "numpy.savetxt"),
+    *("torch.load", "torch.save", "torch.hub", "torch.distributed", "torch.multiprocessing"),
+}
+BUILTINS = {"__import__", "breakpoint", "compile", "eval", "exec", "input", "open", "print"}
+METHODS = {
+    *("exists", "glob", "is_dir", "is_file", "iterdir", "mkdir", "open", "read_bytes", "read_text"),
+    *("rename", "rglob", "rmdir", "stat", "symlink_to", "touch", "unlink", "write_bytes"),
+    *("write_text", "write", "tofile"),
+    *("accept", "bind", "connect", "listen", "makefile", "recv", "recv_into", "send_bytes"),
+    *("sendall", "sendto", "settimeout", "setsockopt", "shutdown"),
+}
+"""Methods of files, paths and sockets, whatever they are called on."""
+
+Exceptions = Mapping[str, Mapping[str, str]]
+
+EVERYWHERE: Mapping[str, str] = {"os.urandom": "keys, secrets and ids: asks the processor, no one"}
+"""In cores."""
+
+ALLOWED: Exceptions = {
+    f"{COURIER}.effects": {
+        "chiron_stream.broker": "the broker: what this module is for",
+        "time.time": "the clock that cores are told",
+        "threading": "followed partitions are read ahead",
+    },
+    f"{COURIER}.serving": {
+        "socket": "the connection of its core",
+        ".recv": "the connection of its core",
+        ".sendall": "the connection of its core",
+        "pathlib.Path": "collateral for hardware quotes, from files that the operator names",
+        ".read_bytes": "collateral for hardware quotes, from files that the operator names",
+    },
+    f"{COURIER}.__main__": {
+        "os": "environment, own process id, the pipe of its starter",
+        "sys": "arguments, exit code, standard streams",
+        "signal": "an orderly end",
+        "socket": "listens for its core",
+        ".accept": "listens for its core",
+        ".settimeout": "listens for its core",
+        ".setsockopt": "the connection of its core",
+        ".shutdown": "ends its core",
+        "subprocess": "starts its core",
+        "threading": "watches its starter",
+        "time.monotonic": "how long a core may take to connect",
+        "pathlib.Path": "job file and status file",
+        ".read_text": "job file",
+        ".write_text": "status file",
+        ".rename": "status file",
+        ".connect": "reaches the broker before the core starts",
+        "chiron_stream.broker": "makes the broker and hands it to the effects",
+        "chiron_stream.events": "the log",
+        "chiron_stream.settings": "reads the user's configuration",
+        "chiron_stream.simulation": "carries sealed bytes to the quoting service; measures files",
+    },
+    f"{COURIER}.predictor": {"faust": "reads queries as a member of a group, by I/O of its own"},
+    f"{CORE}.link": {
+        "socket": "the one connection of a core",
+        ".recv": "the one connection of a core",
+        ".sendall": "the one connection of a core",
+        "threading": "one request at a time",
+    },
+    f"{CORE}.membership": {"threading": "a heart that beats while the core computes"},
+    f"{CORE}.__main__": {
+        "os": "the port of its courier, and the end with it",
+        "sys": "arguments, exit code, standard error when it was called wrongly",
+        "socket": "makes the one connection",
+        ".setsockopt": "makes the one connection",
+        "logging": "a core has no log",
+    },
+    f"{CORE}.tee.files": {
+        "importlib": "finds its own files, to measure them",
+        "pathlib.Path": "finds its own files, to measure them",
+        ".rglob": "finds its own files, to measure them",
+        ".read_bytes": "measures its own files",
+    },
+    f"{CORE}.tee.gramine": {
+        "pathlib.Path": "Gramine's files below /dev/attestation",
+        ".is_file": "Gramine's files below /dev/attestation",
+        ".read_bytes": "Gramine's files below /dev/attestation",
+        ".write_bytes": "Gramine's files below /dev/attestation",
+    },
+}
+"""By module: a name, or a method behind a dot, and why. Modules to come may be listed before."""
+
+
+def imported(tree: ast.Module) -> dict[str, str]:
+    """Return what each imported name of a source stands for."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                found[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute here"
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
+
+
+def inside(name: str, packages: Mapping[str, str] | set[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def dotted(node: ast.expr, names: Mapping[str, str]) -> str | None:
+    """Return the whole name of an expression such as ``os.path.join``, aliases resolved."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        before = dotted(node.value, names)
+        return None if before is None else f"{before}.{node.attr}"
+    return None
+
+
+def uses(source: str) -> Iterator[str]:
+    """Yield the names of everything in a source that does I/O: a module's, or a method's."""
+    tree = ast.parse(source)
+    names = imported(tree)
+    yield from (f"{one}" for one in names.values() if one.endswith(".*"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = dotted(node, names)
+            if name is not None and inside(name, IO_MODULES):
+                yield name
+        if isinstance(node, ast.Name) and node.id in BUILTINS - set(names):
+            yield from () if isinstance(node.ctx, ast.Store) else (node.id,)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            whole = dotted(node.func, names)
+            if node.func.attr in METHODS and (whole is None or not inside(whole, IO_MODULES)):
+                yield f".{node.func.attr}"
+
+
+def bare(name: str, source_uses: set[str]) -> bool:
+    """Tell whether a name is only the beginning of longer ones, as ``os`` is of ``os.urandom``."""
+    return any(other.startswith(name + ".") for other in source_uses)
+
+
+def reaching(source: str) -> Iterator[str]:
+    """Yield each private attribute that is taken from another object: a way round its methods."""
+    tree = ast.parse(source)
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} | {"self", "cls"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            inner = node.value
+            private = not node.attr.startswith("__")
+            if private and not (isinstance(inner, ast.Name) and inner.id in own):
+                yield f"another object's {node.attr}"
+
+
+def violations(module: str, source: str, allowed: Exceptions = ALLOWED) -> list[str]:
+    """Return what a module with this source does of I/O without being allowed to."""
+    listed = {**allowed.get(module, {}), **(EVERYWHERE if inside(module, {CORE}) else {})}
+    found = set(uses(source))
+    refused = [one for one in found if not bare(one, found) and not inside(one, listed)]
+    if inside(module, {COURIER}):
+        refused += reaching(source)
+    return sorted(f"{module}: {one}" for one in refused)
+
+
+def modules() -> dict[str, str]:
+    """Return the source of every module of couriers and cores."""
+    found = {}
+    for package in ("courier", "core"):
+        for path in sorted((ROOT / "enclave_workers" / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(one for one in parts if one != "__init__")] = path.read_text()
+    return found
+
+
+def test_couriers_and_cores_do_no_io_but_through_effects_and_the_one_connection() -> None:
+    found = modules()
+    assert [one for name, source in found.items() for one in violations(name, source)] == []
+    assert {f"{COURIER}.effects", f"{CORE}.link", f"{CORE}.coordinator.shell"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in ALLOWED.items() for name in names]
+)
+def test_every_exception_is_needed(module: str, name: str) -> None:
+    source = modules().get(module)
+    if source is not None:
+        rest = {one: why for one, why in ALLOWED[module].items() if one != name}
+        assert violations(module, source, {module: rest}), f"{module} does not use {name}"
+
+
+def test_points_of_the_effects_module_are_those_that_are_registered() -> None:
+    tree = ast.parse(modules()[f"{COURIER}.effects"])
+    passed = [
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "_at"
+        and isinstance(node.args[0], ast.Constant)
+    ]
+    assert sorted(map(str, passed)) == sorted(POINTS)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (f"{COURIER}.serving", "import time\ntime.sleep(1)"),
+        (f"{COURIER}.serving", "from time import sleep as pause\npause(1)"),
+        (f"{COURIER}.serving", "open('/tmp/x')"),
+        (f"{COURIER}.serving", "def f(path):\n    path.write_bytes(b'')"),
+        (f"{COURIER}.serving", "from chiron_stream.broker.kafka import KafkaBroker\nKafkaBroker"),
+        (f"{COURIER}.serving", "import chiron_stream.broker.kafka\nchiron_stream.broker.kafka.x()"),
+        (f"{COURIER}.serving", "def f(effects):\n    effects._broker.producer()"),
+        (f"{COURIER}.serving", "import faust\nfaust.App('x')"),
+        (f"{COURIER}.trainer", "import socket\nsocket.create_connection(('h', 1))"),
+        (f"{COURIER}.effects", "import time\ntime.sleep(1)"),
+        (f"{COURIER}.effects", "import socket\nsocket.socket()"),
+        (f"{COURIER}.__main__", "import kafka\nkafka.KafkaProducer()"),
+        (f"{COURIER}.predictor", "from kafka import KafkaProducer\nKafkaProducer()"),
+        (f"{CORE}.link", "import os\nos.write(1, b'')"),
+        (f"{CORE}.boot", "import os\nos.environ['HOME']"),
+        (f"{CORE}.boot", "from os import environ\nenviron['HOME']"),
+        (f"{CORE}.boot", "from os import *\nurandom(1)"),
+        (f"{CORE}.trainer.shell", "print('a row')"),
+        (f"{CORE}.trainer.shell", "import torch\ntorch.save({}, 'x')"),
+        (f"{CORE}.trainer.shell", "import numpy as np\nnp.load('x')"),
+        (f"{CORE}.trainer.shell", "def f(array):\n    array.tofile('x')"),
+        (f"{CORE}.coordinator.shell", "from time import time\ntime()"),
+        (f"{CORE}.coordinator.shell", "from pathlib import Path\nPath('x').read_bytes()"),
+        (f"{CORE}.coordinator.shell", "import logging\nlogging.warning('x')"),
+        (f"{CORE}.predictor.shell", "import threading\nthreading.Thread()"),
+    ],
+)
+def test_lint_notices_a_violation(module: str, source: str) -> None:
+    assert violations(module, source)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (f"{CORE}.boot", "import os\nos.urandom(32)"),
+        (f"{CORE}.link", "import socket\ndef f(one: socket.socket):\n    one.sendall(b'')"),
+        (f"{CORE}.trainer.shell", "import numpy as np\nnp.concatenate([])"),
+        (f"{COURIER}.predictor", "import faust\nfaust.App('x')"),
+        (f"{COURIER}.serving", "class Server:\n    def _f(self): self._effects.read()\nServer._f"),
+    ],
+)
+def test_lint_lets_pass_what_is_listed(module: str, source: str) -> None:
+    assert violations(module, source) == []

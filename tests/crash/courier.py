@@ -1,0 +1,127 @@
+"""``python -m tests.crash.courier CORE ROLE ...``: a courier that dies where it is ordered to.
+
+The real courier, whose crash points read orders (:mod:`tests.crash.orders`). CORE is the module
+that its core runs. A courier kills itself; when its core is to die, it kills that, sees it dead by
+SIGKILL, and goes on with what it was doing, as a courier does that does not know yet. A worker that
+is held back hears nothing new: a slow broker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import psutil
+
+from chiron_stream.broker.catalogue import Catalogue
+from chiron_stream.broker.records import Record
+from chiron_stream.broker.seam import Broker
+from chiron_stream.wire.courier import Send
+from enclave_workers.courier import __main__ as entry
+from enclave_workers.courier.effects import Effects
+from tests.crash.orders import Death, Deaths, Order, Orders
+
+
+class Executioner:
+    """Obeys the orders of one worker; called with each point that is passed."""
+
+    def __init__(self, run: Path, worker: str) -> None:
+        self._worker = worker
+        self.orders = Orders(run, worker)
+        self._deaths = Deaths(run)
+        self.topics: tuple[str, ...] = ()
+
+    def __call__(self, point: str) -> None:
+        order = self.orders.first()
+        if order is None or not self._meant(order, point) or self.orders.pass_by():
+            return
+        self.orders.obeyed()
+        core = psutil.Process().children()[0]
+        if order.victim == "core":
+            core.kill()
+            found = os.waitid(os.P_PID, core.pid, os.WEXITED | os.WNOWAIT)
+            assert found is not None
+            self._note(order, core, found.si_status if found.si_code == os.CLD_KILLED else 0)
+            return
+        self._note(order, core, 0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _meant(self, order: Order, point: str) -> bool:
+        if point != order.point or (order.topic and order.topic not in self.topics):
+            return False
+        if order.behind is None:
+            return True
+        worker, deaths = order.behind
+        return len(self._deaths.all(worker)) > deaths
+
+    def _note(self, order: Order, core: psutil.Process, number: int) -> None:
+        self._deaths.note(
+            Death(
+                worker=self._worker,
+                point=order.point,
+                victim=order.victim,
+                topics=self.topics,
+                courier=os.getpid(),
+                core=core.pid,
+                born=core.create_time(),
+                signal=number,
+                at=time.time(),
+            )
+        )
+
+
+class NotedEffects(Effects):
+    """Effects that say which topics they are about while they pass their points."""
+
+    def __init__(
+        self, broker: Broker, catalogue: Catalogue, name: str, executioner: Executioner
+    ) -> None:
+        super().__init__(broker, catalogue, name, executioner)
+        self._executioner = executioner
+
+    @contextmanager
+    def _about(self, *topics: str) -> Iterator[None]:
+        self._executioner.topics = tuple(sorted(set(topics)))
+        yield
+        self._executioner.topics = ()
+
+    def poll(self, limit: int, seconds: float) -> list[Record]:
+        deadline = time.monotonic() + seconds
+        while self._executioner.orders.held:
+            if time.monotonic() > deadline:
+                return []
+            time.sleep(0.01)  # between two looks at a condition with a deadline
+        return super().poll(limit, seconds)
+
+    def append(self, records: Sequence[Send]) -> tuple[int, ...]:
+        with self._about(*(one.topic for one in records)):
+            return super().append(records)
+
+    def commit(self, records: Sequence[Send]) -> tuple[int, ...]:
+        with self._about(*(one.topic for one in records)):
+            return super().commit(records)
+
+    def read(
+        self, topic: str, partition: int, first: int, end: int, *, committed: bool
+    ) -> tuple[list[Record], int]:
+        with self._about(topic):
+            return super().read(topic, partition, first, end, committed=committed)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one worker whose core is the first argument; return its exit code."""
+    module, *rest = arguments
+    status = Path(rest[rest.index("--status") + 1])
+    executioner = Executioner(status.parent, status.stem)
+    with patch.object(entry, "Effects", NotedEffects):
+        return entry.main(rest, (sys.executable, "-m", module), executioner)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
