@@ -91,7 +91,6 @@ class CrashedJob:
         self.deaths = Deaths(directory.run)
         self.endings = Endings()
         self.recoveries: list[Recovery] = []
-        self._disabled = logging.root.manager.disable
         self._orders = {worker: Orders(directory.run, worker) for worker in WORKERS}
 
     @property
@@ -99,7 +98,6 @@ class CrashedJob:
         return self.directory.job()
 
     def __enter__(self) -> Self:
-        logging.disable(logging.NOTSET)  # a core that ran in this process has silenced it
         logging.getLogger("chiron_stream").addHandler(self.endings)
         self.running.start()
         return self
@@ -112,7 +110,6 @@ class CrashedJob:
     ) -> None:
         self.running.stop()
         logging.getLogger("chiron_stream").removeHandler(self.endings)
-        logging.disable(self._disabled)
 
     def progress(self) -> dict[str, Any]:
         """Return what the coordinator last told, or an empty table."""
