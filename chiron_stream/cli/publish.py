@@ -90,10 +90,12 @@ def _report(ready: Context, dataset: str, publication: Publication) -> None:
         "dataset": dataset,
         "rows": rows,
         "shards": len(publication.sent),
-        "state": publication.state,
+        "state": publication.state if publication.sent else "accepted",
         "voided": len(publication.voided),
     }
     sentence = f"{dataset}: {rows} rows in {len(publication.sent)} shards, {publication.state}"
+    if not publication.sent:  # whether they have trained only their own publication can tell
+        sentence = f"{dataset}: nothing left to send"
     ready.output.data("publication", fields, sentence)
 
 

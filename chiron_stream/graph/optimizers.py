@@ -8,6 +8,7 @@ the operations of torch 2.15's ``_single_tensor_*`` functions in the same order 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
@@ -26,14 +27,16 @@ _DECAY: Final = (0.0, 0.9999999)
 
 
 @dataclass(frozen=True)
-class Optimizer(Setting):
+class Optimizer(Setting, ABC):
     """Base of optimizers."""
 
     @property
+    @abstractmethod
     def slots(self) -> tuple[str, ...]:
         """Names of the tensors kept for each parameter."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def step(
         self,
         parameter: Tensor,
@@ -49,7 +52,7 @@ class Optimizer(Setting):
         :param number: of this optimizer's steps, from 1.
         :returns: what the next step is to get.
         """
-        raise NotImplementedError
+        ...
 
 
 @dataclass(frozen=True)

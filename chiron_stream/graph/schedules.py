@@ -9,6 +9,7 @@ alone. The reference uses ``torch.optim.lr_scheduler.LambdaLR`` over the same fu
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -21,12 +22,13 @@ _UNIT: Final = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Schedule(Setting):
+class Schedule(Setting, ABC):
     """Base of schedules."""
 
+    @abstractmethod
     def at(self, step: int) -> float:
         """Return what the learning rate is multiplied by at global step ``step`` (from 0)."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,12 @@ from chiron_stream.wire.crypto import (
     XWingPrivateKey,
     derive,
     hpke_seal,
-    seal,
     sha256,
-    unseal,
     verified,
 )
 from chiron_stream.wire.document import Digest, Document, Id, Limit, Signature, to_map, union
 from chiron_stream.wire.objects import ObjectRef
-from chiron_stream.wire.workers import Scope
+from chiron_stream.wire.workers import Scope, Sign, open_signed, seal_signed
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,6 @@ class TaskRecord(Document):
 Task = SlotTask | Serve
 _read_task: Callable[[bytes], Task] = union(SlotTask, Serve)
 read_record: Callable[[bytes], Welcome | TaskRecord] = union(Welcome, TaskRecord)
-Sign = Callable[[bytes, bytes], bytes]
 
 
 def _welcome_info(scope: Scope, coordinator: bytes, worker: bytes) -> bytes:
@@ -155,9 +152,8 @@ def open_welcome(
 
 def seal_task(secret: bytes, scope: Scope, number: int, body: Task, sign: Sign) -> bytes:
     """Return the record of a task, under the boot's Welcome secret."""
-    context = scope.context(TaskRecord.KIND, number)
-    sealed = seal(derive(secret, labels.WELCOME_TASKS), context, encode(to_map(body)))
-    signature = sign(labels.SIGN_WORKER, sha256(labels.SIGN_WORKER, context, sealed))
+    key, content = derive(secret, labels.WELCOME_TASKS), encode(to_map(body))
+    sealed, signature = seal_signed(key, scope, TaskRecord.KIND, number, content, sign)
     return TaskRecord(scope.boot, scope.epoch, number, sealed, signature).pack()
 
 
@@ -168,8 +164,5 @@ def open_task(
 
     :raises TamperDetected: the signature is not the coordinator's, or it does not open.
     """
-    context = scope.context(TaskRecord.KIND, record.number)
-    message = sha256(labels.SIGN_WORKER, context, record.sealed)
-    if not verified(coordinator_signing_key, labels.SIGN_WORKER, message, record.signature):
-        raise TamperDetected("a task with a bad signature", code="SIGNATURE")
-    return _read_task(unseal(derive(secret, labels.WELCOME_TASKS), context, record.sealed))
+    key = derive(secret, labels.WELCOME_TASKS)
+    return _read_task(open_signed(key, coordinator_signing_key, scope, record))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire import labels
@@ -119,6 +119,31 @@ _read_report: Callable[[bytes], Report] = union(SlotResult, GrantRequest)
 read_record: Callable[[bytes], Join | ReportRecord] = union(Join, ReportRecord)
 
 
+Sign = Callable[[bytes, bytes], bytes]
+"""Signs (label, message) with a boot key."""
+
+
+class SignedRecord(Protocol):
+    """A record with a sealed content and its sender's signature."""
+
+    KIND: ClassVar[int]
+
+    @property
+    def number(self) -> int:
+        """Counts the messages of this kind to or from the boot."""
+        ...
+
+    @property
+    def sealed(self) -> bytes:
+        """The sealed content."""
+        ...
+
+    @property
+    def signature(self) -> bytes:
+        """The sender's signature."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scope:
     """What a worker message is about: part of every signature and context."""
@@ -135,17 +160,41 @@ class Scope:
         )
 
 
-def seal_report(
-    secret: bytes, scope: Scope, number: int, body: Report, sign: Callable[[bytes, bytes], bytes]
-) -> bytes:
+def seal_signed(
+    key: bytes, scope: Scope, kind: int, number: int, content: bytes, sign: Sign
+) -> tuple[bytes, bytes]:
+    """Return content sealed under a key of the boot's Welcome secret, and the sender's signature.
+
+    Both bind ``scope``, kind and number. :func:`open_signed` is the way back.
+    """
+    context = scope.context(kind, number)
+    sealed = seal(key, context, content)
+    return sealed, sign(labels.SIGN_WORKER, sha256(labels.SIGN_WORKER, context, sealed))
+
+
+def open_signed(key: bytes, signing_key: bytes, scope: Scope, record: SignedRecord) -> bytes:
+    """Return the content of a record that :func:`seal_signed` made.
+
+    The caller has compared the record's boot and epoch with ``scope``.
+
+    :param signing_key: the sender's boot key, of an appraised document.
+    :raises TamperDetected: the signature is another's, or it does not open.
+    """
+    context = scope.context(record.KIND, record.number)
+    message = sha256(labels.SIGN_WORKER, context, record.sealed)
+    if not verified(signing_key, labels.SIGN_WORKER, message, record.signature):
+        raise TamperDetected("a worker message with a bad signature", code="SIGNATURE")
+    return unseal(key, context, record.sealed)
+
+
+def seal_report(secret: bytes, scope: Scope, number: int, body: Report, sign: Sign) -> bytes:
     """Return the record of a report.
 
     :param secret: the boot's Welcome secret of this epoch.
     :param sign: signs (label, message) with the boot key.
     """
-    context = scope.context(ReportRecord.KIND, number)
-    sealed = seal(derive(secret, labels.WELCOME_REPORTS), context, encode(to_map(body)))
-    signature = sign(labels.SIGN_WORKER, sha256(labels.SIGN_WORKER, context, sealed))
+    key, content = derive(secret, labels.WELCOME_REPORTS), encode(to_map(body))
+    sealed, signature = seal_signed(key, scope, ReportRecord.KIND, number, content, sign)
     return ReportRecord(scope.boot, scope.epoch, number, sealed, signature).pack()
 
 
@@ -154,11 +203,8 @@ def open_report(secret: bytes, signing_key: bytes, scope: Scope, record: ReportR
 
     :raises TamperDetected: the signature is not the boot's, or the report does not open.
     """
-    context = scope.context(ReportRecord.KIND, record.number)
-    message = sha256(labels.SIGN_WORKER, context, record.sealed)
-    if not verified(signing_key, labels.SIGN_WORKER, message, record.signature):
-        raise TamperDetected("a worker's report with a bad signature", code="SIGNATURE")
-    return _read_report(unseal(derive(secret, labels.WELCOME_REPORTS), context, record.sealed))
+    key = derive(secret, labels.WELCOME_REPORTS)
+    return _read_report(open_signed(key, signing_key, scope, record))
 
 
 def seal_presence(secret: bytes, scope: Scope, number: int, beat: Heartbeat) -> bytes:

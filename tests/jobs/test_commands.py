@@ -207,12 +207,12 @@ def test_publish_again_sends_nothing(finished: Finished, tmp_path: Path) -> None
     file = jobs.write_csv(tmp_path / "anna.csv", {**jobs.rows("anna"), "id": range(jobs.ROWS)})
     words = ("--job", finished.directory.path, "--as", "anna", SIMULATION)
     shown = chiron("publish", file, *words)
-    assert (shown.returncode, shown.stdout) == (0, "parcels: 0 rows in 0 shards, trained\n")
+    assert (shown.returncode, shown.stdout) == (0, "parcels: nothing left to send\n")
     assert shown.stderr == (
         "columns that the schema does not name stay here: id\n200 rows were accepted before\n"
     )
     found = data_of(chiron("publish", file, *words, "--json"))
-    fields = {"dataset": "parcels", "rows": 0, "shards": 0, "state": "trained", "voided": 0}
+    fields = {"dataset": "parcels", "rows": 0, "shards": 0, "state": "accepted", "voided": 0}
     assert found == [("publication", fields)]
 
 
@@ -309,7 +309,7 @@ def test_publish_reads_arrays_of_numpy(finished: Finished, tmp_path: Path) -> No
     np.savez(tmp_path / "rows.npz", **table)
     member = ("--job", finished.directory.path, "--as", "alice", SIMULATION)
     shown = chiron("publish", tmp_path / "rows.npz", *member)
-    assert (shown.returncode, shown.stdout) == (0, "parcels: 0 rows in 0 shards, trained\n")
+    assert (shown.returncode, shown.stdout) == (0, "parcels: nothing left to send\n")
 
 
 def test_publish_asks_which_owner_where_there_are_two(finished: Finished, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiron_stream.errors import TamperDetected
-from chiron_stream.wire import labels, tasks
+from chiron_stream.wire import labels, tasks, workers
 from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.crypto import XWingPrivateKey, derive, seal, sha256
 from chiron_stream.wire.tasks import (
@@ -142,7 +142,7 @@ def test_task_of_another_signer_is_refused(without_signatures: Unguard) -> None:
     with pytest.raises(TamperDetected) as caught:
         told(forged)
     assert caught.value.code == "SIGNATURE"
-    without_signatures(tasks)
+    without_signatures(workers)
     assert told(forged) == BODY
 
 
@@ -171,11 +171,11 @@ def test_task_moved_to_another_is_refused(parts: dict[str, Any]) -> None:
 def test_seal_alone_keeps_a_task_in_its_place(
     parts: dict[str, Any], without_signatures: Unguard, without_context: Unguard
 ) -> None:
-    without_signatures(tasks)
+    without_signatures(workers)
     with pytest.raises(TamperDetected) as caught:
         told(replace(TaskRecord.unpack(TASK), **parts).pack())
     assert caught.value.code == "DOES_NOT_OPEN"
-    without_context(tasks)
+    without_context(workers)
     bare = seal_task(SECRET, SCOPE, 5, BODY, COORDINATOR.sign)
     assert told(replace(TaskRecord.unpack(bare), **parts).pack()) == BODY
 
