@@ -9,6 +9,7 @@ nothing but the table (``docs/graph-format.md``, ``docs/decisions/0007-closed-gr
 ``ops``, ``arguments``  the table of operations and the types of their arguments
 ``checker``             :func:`~chiron_stream.graph.checker.check`: parse, then one run without
                         data that bounds memory and settles shapes
+``batching``            how the rows of a slot make batches
 ``columns``             which columns of a job's schema an input is made of
 ``layout``, ``state``   the bytes of a model's state, and the state itself
 ``training``            one slot of training
@@ -16,6 +17,6 @@ nothing but the table (``docs/graph-format.md``, ``docs/decisions/0007-closed-gr
 ``numerics``            thread count, denormals, determinism: what decides the bits
 ======================  =======================================================================
 
-``format``, ``ops``, ``arguments``, ``columns``, ``layout`` and ``checked`` load no torch. Nothing
-here reads a file, a clock, the environment or a source of randomness.
+``format``, ``ops``, ``arguments``, ``batching``, ``columns``, ``layout`` and ``checked`` load no
+torch. Nothing here reads a file, a clock, the environment or a source of randomness.
 """

@@ -9,21 +9,18 @@ says so, the optimizer of ``torch.optim``, its rate times the schedule's factor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
 
 import torch
 
-from chiron_stream.errors import RecipeRefused, SchemaMismatch
+from chiron_stream.errors import RecipeRefused
+from chiron_stream.graph.batching import batches
 from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.checker import program
 from chiron_stream.graph.columns import Array, assemble
 from chiron_stream.graph.interpreter import TORCH_REFUSES, Program
 from chiron_stream.graph.optimizers import Moments
 from chiron_stream.graph.state import ModelState, OptimizerState
-
-SMALLEST_SLOT: Final = 2
-"""Rows of a slot, at least: batch statistics of one row are none."""
 
 OnStep = Callable[[int], None]
 
@@ -59,30 +56,6 @@ def train_slot(
             run.step({one: torch.from_numpy(array) for one, array in batch.items()}, step)
             on_step(step)
     return run.state()
-
-
-def batches(rows: int, batch_size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and stop of each batch of a slot.
-
-    :raises SchemaMismatch: GRAPH_ROWS: fewer than two rows.
-    """
-    count = number_of_steps(rows, batch_size)
-    for n in range(count):
-        yield n * batch_size, rows if n == count - 1 else (n + 1) * batch_size
-
-
-def number_of_steps(rows: int, batch_size: int) -> int:
-    """Return the batches of a slot of ``rows`` rows.
-
-    :raises SchemaMismatch: GRAPH_ROWS: fewer than two rows.
-    """
-    if rows < SMALLEST_SLOT:
-        expected = f"at least {SMALLEST_SLOT} rows"
-        raise SchemaMismatch(
-            "the slot is too small", code="GRAPH_ROWS", expected=expected, got=f"{rows}"
-        )
-    whole, rest = divmod(rows, batch_size)
-    return whole + (rest > 1 or not whole)
 
 
 def clipped(gradients: tuple[torch.Tensor, ...], most: float) -> tuple[torch.Tensor, ...]:

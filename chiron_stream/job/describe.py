@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chiron_stream.job.disclosure import Disclosure, Form
 from chiron_stream.job.file import Job
-from chiron_stream.job.policy import Policy
+from chiron_stream.job.policy import Kind, Policy
 from chiron_stream.job.schema import (
     CategoryColumn,
     Column,
@@ -87,6 +87,10 @@ def _training(policy: Policy) -> Iterator[str]:
         yield f"  data set {one.name} of {names[one.owner]}"
     yield f"  {plan.passes} passes, {plan.kind.name.lower()}"
     yield f"  rounds of {plan.slots} slots of {plan.shards_per_slot} shards of one owner"
+    if plan.kind is Kind.OPEN:
+        yield f"  at most {plan.owner_slots} slots of one owner in a round"
+        yield f"  passes over windows of {plan.window} rounds, begun when full"
+        yield f"  or when a shard has waited {plan.max_wait} s"
     yield f"  a trainer without a step for {plan.step_deadline} s is replaced"
     if recipe.commitment is None:
         yield "  any recipe of the provider within the limits"

@@ -149,7 +149,7 @@ class Policy(Document):
         self._check_evidence()
         self.recipe.check()
         self.schedule.check(self.roster)
-        self.disclosure.check(self.schema, len(self.schedule.owners()))
+        self.disclosure.check(self.schema, len(self.schedule.owners(self.roster)))
         self._check_sizes()
         size = len(self.pack())
         expect_between(size, 1, MAX_POLICY_BYTES, "the size of the policy, in bytes,")

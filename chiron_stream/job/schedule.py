@@ -22,6 +22,12 @@ MAX_SHARDS_PER_ROUND: Final = 8192
 MAX_PASSES: Final = 100_000
 MAX_STEP_SECONDS: Final = 86_400
 MAX_ROUNDS: Final = 1_000_000
+MAX_WAIT_SECONDS: Final = 30 * 86_400
+MAX_WINDOW: Final = 1024
+"""Rounds of a window, at most."""
+
+MAX_SHARDS_PER_WINDOW: Final = 262_144
+"""Shards that may stand in one window of an open job: the state holds their ids."""
 
 
 class Kind(IntEnum):
@@ -30,7 +36,7 @@ class Kind(IntEnum):
     CLOSED = 1
     """Each listed data set ends with a fin; then passes over all of it, comparable across runs."""
     OPEN = 2
-    """Data keeps coming. Reserved: policies that ask for it are refused."""
+    """Data keeps coming: windows of what has arrived, each passed over, and no end."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,13 @@ class DataSet(Document):
 class Schedule(Document):
     """Rounds of ``slots`` slots of up to ``shards_per_slot`` shards of one owner.
 
-    ``step_deadline`` in seconds: a trainer without a new step for so long is taken for lost.
-    ``release_every`` in rounds.
+    ``passes``: how often each shard is used. ``step_deadline`` in seconds: a trainer without a new
+    step for so long is taken for lost. ``release_every`` in rounds.
+
+    Of open jobs, 0 in closed ones: a window is what fills ``window`` rounds, at most
+    ``owner_slots`` slots of one owner in each of them. It begins when it is full, or when its
+    oldest shard has waited ``max_wait`` seconds; each shard has its passes within its window. A
+    closed job is one window of all its data.
     """
 
     KIND: ClassVar[int] = 155
@@ -58,12 +69,12 @@ class Schedule(Document):
     passes: int
     step_deadline: int
     release_every: int
+    window: int = 0
+    max_wait: int = 0
+    owner_slots: int = 0
 
     def check(self, roster: Sequence[Member]) -> None:
-        """Raise :class:`JobRefused` unless it is closed and its data sets are the owners'."""
-        closed = self.kind is Kind.CLOSED
-        expect(closed, "this version runs no open schedules", Kind.CLOSED.name, self.kind.name)
-        self._check_data_sets(roster)
+        """Raise :class:`JobRefused` unless its numbers are in bounds and its owners known."""
         expect_between(self.slots, 1, MAX_SLOTS, "the number of slots of a round")
         expect_between(self.shards_per_slot, 1, MAX_SHARDS_PER_SLOT, "the shards of a slot")
         most = self.slots * self.shards_per_slot
@@ -71,10 +82,34 @@ class Schedule(Document):
         expect_between(self.passes, 1, MAX_PASSES, "the number of passes")
         expect_between(self.step_deadline, 1, MAX_STEP_SECONDS, "the step deadline, in seconds,")
         expect_between(self.release_every, 1, MAX_ROUNDS, "the number of rounds of a release")
+        if self.kind is Kind.CLOSED:
+            self._check_closed()
+            self._check_data_sets(roster)
+        else:
+            self._check_open()
 
-    def owners(self) -> frozenset[bytes]:
-        """Return the identities whose data sets are listed."""
-        return frozenset(one.owner for one in self.data_sets)
+    def _check_closed(self) -> None:
+        given = (self.window, self.max_wait, self.owner_slots)
+        expect(not any(given), "a closed schedule has no windows", "window = max_wait = 0", given)
+
+    def _check_open(self) -> None:
+        listed = len(self.data_sets)
+        expect(not listed, "an open schedule lists data sets", "none: owners name them", listed)
+        expect_between(self.window, 1, MAX_WINDOW, "the rounds of a window")
+        most = self.window * self.slots * self.shards_per_slot
+        expect_between(most, 1, MAX_SHARDS_PER_WINDOW, "the shards of a window")
+        expect_between(self.max_wait, 1, MAX_WAIT_SECONDS, "the longest wait, in seconds,")
+        expect_between(self.owner_slots, 1, self.slots, "the slots of one owner in a round")
+
+    def owners(self, roster: Sequence[Member]) -> frozenset[bytes]:
+        """Return the identities whose rows may be trained on."""
+        if self.kind is Kind.CLOSED:
+            return frozenset(one.owner for one in self.data_sets)
+        return frozenset(one.identity for one in roster if one.role is Role.OWNER)
+
+    def allows(self, owner: bytes, data_set: str) -> bool:
+        """Tell whether an owner of the roster may publish a data set of this name."""
+        return self.kind is Kind.OPEN or DataSet(owner, data_set) in self.data_sets
 
     def _check_data_sets(self, roster: Sequence[Member]) -> None:
         count = len(self.data_sets)

@@ -19,6 +19,9 @@
     shards_per_slot = 8
     passes = 10
 
+A job that never ends has ``kind = "open"`` in its schedule and ``owners = ["alice", "anna"]``: they
+name their data sets as they publish them.
+
 Whatever is not known is refused: a misspelt key must not quietly become a default.
 """
 
@@ -33,6 +36,7 @@ from chiron_stream.errors import JobRefused
 from chiron_stream.job.disclosure import Disclosure, Form
 from chiron_stream.job.fields import packed_bytes
 from chiron_stream.job.policy import RecipeLimits, ShardClass
+from chiron_stream.job.schedule import Kind
 from chiron_stream.job.schema import (
     CategoryColumn,
     Column,
@@ -44,12 +48,16 @@ from chiron_stream.job.schema import (
 )
 
 _SCHEDULE: Final = {
+    "kind": "closed",
     "slots": 1,
     "shards_per_slot": 8,
     "passes": 1,
     "step_deadline": 30,
     "release_every": 1,
 }
+_OPEN: Final = {**_SCHEDULE, "kind": "open", "window": 1, "max_wait": 60, "owner_slots": 0}
+"""``owner_slots``: 0 stands for all slots of a round."""
+
 _DISCLOSURE: Final = {
     "form": "label",
     "k": 0,
@@ -86,7 +94,8 @@ class Terms:
     auditor: str | None
     seed: bytes | None
     schema: Schema
-    schedule: Mapping[str, int]
+    schedule: Mapping[str, Any]
+    """Fields of :class:`~chiron_stream.job.schedule.Schedule`, but for the data sets."""
     disclosure: Disclosure
     recipe: RecipeLimits
     predictor_batch: int
@@ -118,17 +127,18 @@ def read_terms(table: Mapping[str, Any]) -> Terms:
     :raises JobRefused: a key that is not known, missing, or of another type; code ``JOB_TERMS``.
     """
     _check_keys(table, "the terms", _TOP, _OPTIONAL)
+    schedule = _schedule(table)
     disclosure = _merged(table, "disclosure", _DISCLOSURE)
     limits = _merged(table, "limits", _LIMITS)
     return Terms(
         name=_text(table["name"], "name"),
-        owners=_owners(table["owners"]),
+        owners=_owners(table["owners"], schedule["kind"]),
         provider=_text(table["provider"], "provider"),
         clients=_names(table["clients"], "clients"),
         auditor=_text(table["auditor"], "auditor") if "auditor" in table else None,
         seed=_seed(table["seed"]) if "seed" in table else None,
         schema=Schema(tuple(_column(one) for one in _list(table["columns"], "columns"))),
-        schedule=_merged(table, "schedule", _SCHEDULE),
+        schedule=schedule,
         disclosure=Disclosure(form=_form(disclosure.pop("form")), **disclosure),
         predictor_batch=limits.pop("predictor_batch"),
         recipe=RecipeLimits(None, **limits),
@@ -172,7 +182,22 @@ def _form(text: str) -> Form:
     return Form[text.upper()]
 
 
-def _owners(value: object) -> dict[str, tuple[str, ...]]:
+def _schedule(table: Mapping[str, Any]) -> dict[str, Any]:
+    given = table.get("schedule", {})
+    kinds = {"closed": Kind.CLOSED, "open": Kind.OPEN}
+    word = given.get("kind", "closed") if isinstance(given, Mapping) else "closed"
+    if word not in kinds:
+        raise _refused("schedule.kind", "closed or open", "another word")
+    merged = _merged(table, "schedule", _OPEN if word == "open" else _SCHEDULE)
+    merged["kind"] = kinds[word]
+    if word == "open":
+        merged["owner_slots"] = merged["owner_slots"] or merged["slots"]
+    return merged
+
+
+def _owners(value: object, kind: Kind) -> dict[str, tuple[str, ...]]:
+    if kind is Kind.OPEN:
+        return dict.fromkeys(_names(value, "owners, of an open job,"), ())
     if not isinstance(value, Mapping) or not value:
         raise _refused("owners", "a table of owners and their data sets", type(value).__name__)
     return {name: _names(data_sets, f"owners.{name}") for name, data_sets in value.items()}

@@ -22,7 +22,7 @@ from chiron_stream.clients.identity import Identity
 from chiron_stream.errors import ConfigurationRefused, UsageRefused
 from chiron_stream.job import file
 from chiron_stream.job.file import Job, JobFile
-from chiron_stream.job.policy import DataSet, Kind, Member, Policy, Role, Schedule
+from chiron_stream.job.policy import DataSet, Member, Policy, Role, Schedule
 from chiron_stream.job.terms import Terms
 from chiron_stream.simulation.authority import Authority
 from chiron_stream.simulation.files import core_measurement
@@ -137,7 +137,7 @@ def _policy(terms: Terms, identities: dict[str, Identity], evidence: EvidencePol
         schema=terms.schema,
         recipe=terms.recipe,
         disclosure=terms.disclosure,
-        schedule=Schedule(kind=Kind.CLOSED, data_sets=data_sets, **terms.schedule),
+        schedule=Schedule(data_sets=data_sets, **terms.schedule),
         seed=terms.seed or os.urandom(32),
         shard_classes=terms.shard_classes,
         query_bytes=terms.query_bytes,

@@ -76,13 +76,15 @@ class Line(Document):
 class Lines(Document):
     """Records in order of offset within each partition; ``now`` in Unix milliseconds.
 
-    ``next`` is where a :class:`Read` goes on, equal to its end when all was read.
+    ``next`` is where a :class:`Read` goes on, equal to its end when all was read. ``draining``: the
+    worker was asked to end; its core leaves what it is doing to others and ends.
     """
 
     KIND: ClassVar[int] = 405
     lines: tuple[Line, ...]
     now: int
     next: int
+    draining: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,11 @@ class Commit(Document):
 
 @dataclass(frozen=True)
 class Positions(Document):
-    """The offsets of appended records, in order."""
+    """The offsets of appended records, in order. ``draining`` as in :class:`Lines`."""
 
     KIND: ClassVar[int] = 413
     offsets: tuple[int, ...]
+    draining: bool = False
 
 
 @dataclass(frozen=True)

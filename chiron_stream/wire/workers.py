@@ -83,6 +83,21 @@ class GrantRequest(Document):
 
 
 @dataclass(frozen=True)
+class Ready(Document):
+    """A trainer can be leased slots; ``numerics`` names the class that it computes in."""
+
+    KIND: ClassVar[int] = 49
+    numerics: Name
+
+
+@dataclass(frozen=True)
+class Leaving(Document):
+    """A worker was asked to end: whatever it was leased is for others."""
+
+    KIND: ClassVar[int] = 56
+
+
+@dataclass(frozen=True)
 class ReportRecord(Document):
     """A sealed, signed report of one boot; ``number`` counts its reports from 0."""
 
@@ -114,8 +129,8 @@ class Heartbeat(Document):
     step: int
 
 
-Report = SlotResult | GrantRequest
-_read_report: Callable[[bytes], Report] = union(SlotResult, GrantRequest)
+Report = SlotResult | GrantRequest | Ready | Leaving
+_read_report: Callable[[bytes], Report] = union(SlotResult, GrantRequest, Ready, Leaving)
 read_record: Callable[[bytes], Join | ReportRecord] = union(Join, ReportRecord)
 
 

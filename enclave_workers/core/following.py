@@ -9,7 +9,7 @@ from typing import Final
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.canonical import EncodingRefused
-from chiron_stream.wire.courier import Line, Progress, Send
+from chiron_stream.wire.courier import Line, Lines, Progress, Send
 from chiron_stream.wire.receipts import Rejected
 from chiron_stream.wire.tasks import Task
 from enclave_workers.core.link import Link
@@ -32,17 +32,19 @@ def follow(
     membership: Membership,
     take_task: Callable[[Task], None],
     take_others: Callable[[list[Line], float], None] = lambda _lines, _now: None,
+    welcomed: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until the courier goes away.
+    """Serve until the courier goes away, or asks for the end.
 
     :param take_task: called with each task for this boot.
     :param take_others: called each turn with the records of other topics and Unix seconds.
+    :param welcomed: called once, when the first coordinator has welcomed this boot.
     """
     membership.join()
     beats = Heartbeats(membership)
     beats.start()
     try:
-        _follow(link, membership, beats, take_task, take_others)
+        _follow(link, membership, beats, take_task, take_others, welcomed)
     finally:
         beats.stop()
 
@@ -53,31 +55,45 @@ def _follow(
     beats: Heartbeats,
     take_task: Callable[[Task], None],
     take_others: Callable[[list[Line], float], None],
+    welcomed: Callable[[], None],
 ) -> None:
     told = ""
     while beats.error is None:
+        if link.draining:
+            membership.leave()
+            return
         answer = link.poll(BATCH, WAIT_MS)
-        others: list[Line] = []
-        lines = deque(answer.lines)
-        while lines:
-            line = lines.popleft()
-            if line.topic not in ("authority", "tasks"):
-                others.append(line)
-                continue
-            try:
-                for task in membership.heard(line, answer.now // 1000):
-                    take_task(task)
-            except (TamperDetected, EncodingRefused) as error:
-                if error.code != "REPEAT":
-                    reject(link, membership.boot.id, line, error.code)
-            if line.topic == "authority":
-                lines.extendleft(reversed(membership.due()))
+        others = _heard(link, membership, answer, take_task)
         take_others(others, answer.now / 1000)
         state = "ready" if membership.welcomed else "joining"
         if state != told:
             told = state
+            if membership.welcomed:
+                welcomed()
             link.progress(_progress(state))
     raise beats.error
+
+
+def _heard(
+    link: Link, membership: Membership, answer: Lines, take_task: Callable[[Task], None]
+) -> list[Line]:
+    """Take what the coordinator says; return the records of other topics."""
+    others: list[Line] = []
+    lines = deque(answer.lines)
+    while lines:
+        line = lines.popleft()
+        if line.topic not in ("authority", "tasks"):
+            others.append(line)
+            continue
+        try:
+            for task in membership.heard(line, answer.now // 1000):
+                take_task(task)
+        except (TamperDetected, EncodingRefused) as error:
+            if error.code != "REPEAT":
+                reject(link, membership.boot.id, line, error.code)
+        if line.topic == "authority":
+            lines.extendleft(reversed(membership.due()))
+    return others
 
 
 def _progress(state: str) -> Progress:

@@ -50,6 +50,8 @@ class Link:
         self.gone = gone
         self._lock = threading.Lock()
         self._partitions: dict[str, int] = {}
+        self.draining = False
+        """The worker was asked to end."""
 
     def _ask(self, request: courier.Request, kind: type[A]) -> A:
         with self._lock:
@@ -58,6 +60,8 @@ class Link:
                 answer = courier.read_answer(self._receive(courier.frame_length(self._receive(4))))
             except OSError as error:
                 raise CourierGone("the courier has gone") from error
+        if isinstance(answer, courier.Lines | courier.Positions) and answer.draining:
+            self.draining = True
         if isinstance(answer, courier.Untaken):
             failed = _KINDS.get(answer.kind, errors.ChironError)
             raise failed(answer.message, code=answer.code)

@@ -14,7 +14,15 @@ from chiron_stream.wire import tasks
 from chiron_stream.wire.courier import Line, Send
 from chiron_stream.wire.journal import Activation
 from chiron_stream.wire.tasks import Task, TaskRecord, Welcome, open_task, open_welcome
-from chiron_stream.wire.workers import Heartbeat, Join, Report, Scope, seal_presence, seal_report
+from chiron_stream.wire.workers import (
+    Heartbeat,
+    Join,
+    Leaving,
+    Report,
+    Scope,
+    seal_presence,
+    seal_report,
+)
 from enclave_workers.core.boot import Boot
 from enclave_workers.core.link import CourierGone, Link
 from enclave_workers.core.tee import Tee
@@ -48,6 +56,8 @@ class Membership:
         self._next_task = 0
         self._beats = 0
         self._beat = Heartbeat(NO_TASK, 0)
+        self._reporting = threading.Lock()
+        self._left = False
 
     def join(self) -> None:
         """Follow the coordinator's topics and publish this boot's evidence."""
@@ -153,12 +163,19 @@ class Membership:
 
     def report(self, topic: str, body: Report) -> None:
         """Append a sealed, signed report and wait for its acknowledgement."""
-        epoch = max(self._secrets)
-        record = seal_report(
-            self._secrets[epoch], self.scope(epoch), self._reports, body, self.boot.sign
-        )
-        self._reports += 1
-        self._link.append([Send(topic, 0, record, self.boot.id, b"")])
+        with self._reporting:
+            epoch = max(self._secrets)
+            record = seal_report(
+                self._secrets[epoch], self.scope(epoch), self._reports, body, self.boot.sign
+            )
+            self._reports += 1
+            self._link.append([Send(topic, 0, record, self.boot.id, b"")])
+
+    def leave(self) -> None:
+        """Tell the coordinator, once, that this boot was asked to end."""
+        if self._secrets and not self._left:
+            self._left = True
+            self.report("workers", Leaving())
 
     def at_work(self, task: bytes, step: int) -> None:
         """Note what the next heartbeat says."""
@@ -166,7 +183,10 @@ class Membership:
 
     def beat(self) -> None:
         """Append one heartbeat, if a coordinator has welcomed this boot."""
-        if not self._secrets:
+        if not self._secrets or self._left:
+            return
+        if self._link.draining:
+            self.leave()
             return
         epoch = max(self._secrets)
         record = seal_presence(self._secrets[epoch], self.scope(epoch), self._beats, self._beat)

@@ -45,6 +45,9 @@ _ACCEPT_LOOK: Final = 0.1
 ENDING_SECONDS: Final = 10.0
 """For a core that closed its connection by itself."""
 
+DRAIN_SECONDS: Final = 5.0
+"""For a core that was asked to end to leave its work to others (``docs/operating.md``)."""
+
 ASKED_SECONDS: Final = 1.0
 """For a core whose end was asked for. While it loads its libraries it does not see that its
 connection is gone, and it has nothing to save: whoever waits for a worker's end waits for both."""
@@ -157,7 +160,7 @@ def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server) -
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = shlex.split(flags.core) if flags.core else [*core, flags.role]
         process = _start(command, listener.getsockname()[1])
-        ending = _Ending(process, with_starter=flags.with_starter)
+        ending = _Ending(process, server, with_starter=flags.with_starter)
         connection = _accepted(listener, process)
         if connection is None:
             process.kill()
@@ -208,11 +211,17 @@ def _start(command: Sequence[str], port: int) -> subprocess.Popen[bytes]:
 
 
 class _Ending:
-    """Ends the core when it is time: its connection is shut, then it is waited for."""
+    """Ends the core when it is time: it is asked, then its connection is shut and it is waited for.
 
-    def __init__(self, core: subprocess.Popen[bytes], *, with_starter: bool) -> None:
+    A core that is asked leaves its work to others, so that nobody waits for a time-out.
+    """
+
+    def __init__(
+        self, core: subprocess.Popen[bytes], server: Server, *, with_starter: bool
+    ) -> None:
         self._core = core
         self._connection: socket.socket | None = None
+        self._server = server
         self.asked = False
         signal.signal(signal.SIGTERM, lambda *_: self.end())
         signal.signal(signal.SIGINT, lambda *_: self.end())
@@ -228,16 +237,23 @@ class _Ending:
         """Remember what to shut."""
         self._connection = connection
         if self.asked:
-            self.end()
+            self._shut()
 
     def end(self) -> None:
         """Ask for the end, from a signal handler or a thread."""
-        self.asked = True
+        again, self.asked = self.asked, True
+        self._server.draining = True
+        if self._connection is None:
+            self._core.kill()
+        elif not again:
+            timer = threading.Timer(DRAIN_SECONDS, self._shut)
+            timer.daemon = True
+            timer.start()
+
+    def _shut(self) -> None:
         if self._connection is not None:
             with suppress(OSError):  # the core has gone first
                 self._connection.shutdown(socket.SHUT_RDWR)
-        else:
-            self._core.kill()
 
     def wait(self) -> int:
         """Wait for the core to end; return its exit code."""

@@ -45,6 +45,8 @@ class Server:
         self._outside = outside
         self._told = told
         self.ended: courier.Ended | None = None
+        self.draining = False
+        """Set, from any thread or signal handler, to ask the core for its end."""
 
     def serve(self, connection: socket.socket) -> None:
         """Answer until end of file."""
@@ -73,14 +75,14 @@ class Server:
         return courier.Marks(*marks, self._effects.partitions(request.topic))
 
     def _append(self, request: courier.Append) -> courier.Answer:
-        return courier.Positions(self._effects.append(request.records))
+        return courier.Positions(self._effects.append(request.records), self.draining)
 
     def _start_writer(self, _request: courier.StartWriter) -> courier.Answer:
         self._effects.start_writer()
         return courier.Taken()
 
     def _commit(self, request: courier.Commit) -> courier.Answer:
-        return courier.Positions(self._effects.commit(request.records))
+        return courier.Positions(self._effects.commit(request.records), self.draining)
 
     def _newest(self, _request: courier.NewestSnapshot) -> courier.Answer:
         return courier.Hint(self._effects.newest_mark("journal", b"snapshot", SNAPSHOT_LOOK_BACK))
@@ -99,7 +101,7 @@ class Server:
             Line(self._effects.topic_of(one), one.partition.number, one.offset, one.value)
             for one in records
         )
-        return Lines(lines, int(self._effects.now() * 1000), 0)
+        return Lines(lines, int(self._effects.now() * 1000), 0, self.draining)
 
     def _read(self, request: courier.Read) -> Lines:
         records, behind = self._effects.read(

@@ -17,6 +17,7 @@ from chiron_stream.wire.control import (
 )
 from chiron_stream.wire.replies import Acknowledged, Refusal
 from chiron_stream.wire.session import Purpose
+from enclave_workers.core.coordinator import windows
 from enclave_workers.core.coordinator.effects import Effect
 from enclave_workers.core.coordinator.events import Acknowledging, Controlled
 from enclave_workers.core.coordinator.opening import keys_of, reply
@@ -106,7 +107,7 @@ def _take(context: Context, state: State, session_id: bytes, body: Body) -> list
     if isinstance(body, Fin):
         _fin(data_set, body)
     else:
-        _announce(data_set, session_id, body)
+        _announce(context, state, data_set, session_id, body)
     return []
 
 
@@ -117,29 +118,32 @@ def _claimed(state: State, session_id: bytes, session: Session) -> DataSetState:
     return data_set
 
 
-def _announce(data_set: DataSetState, session_id: bytes, body: Announcement) -> None:
+def _announce(
+    context: Context, state: State, data_set: DataSetState, session_id: bytes, body: Announcement
+) -> None:
     if not 0 < body.rows <= MAX_SHARD_ROWS:
         raise _Refused(f"a shard has 1 to {MAX_SHARD_ROWS} rows", code="ROWS")
     known = data_set.shards.get(body.number)
     if known is None:
-        _append(data_set, session_id, body)
-    elif known.digest == body.digest and known.session == session_id:
-        if known.status is ShardStatus.PARKED:  # sent again, byte for byte
-            data_set.shards[body.number] = _shard(session_id, body)
-    elif known.status is ShardStatus.PARKED:
-        data_set.shards[body.number] = _shard(session_id, body)
-    else:
+        _check_next(data_set, body)
+        data_set.count += 1
+    elif known.status is not ShardStatus.PARKED:
+        if known.digest == body.digest and known.session == session_id:
+            return
         raise _Refused(
             f"shard {body.number} was announced before with other content", code="CONFLICT"
         )
+    state.keep(data_set, body.number, _shard(session_id, body))
+    windows.arrived(context, state, data_set, body.number)
 
 
-def _append(data_set: DataSetState, session_id: bytes, body: Announcement) -> None:
+def _check_next(data_set: DataSetState, body: Announcement) -> None:
+    if body.number < data_set.count:
+        raise _Refused(f"shard {body.number} has been trained on", code="SETTLED")
     if data_set.fin is not None:
         raise _Refused(f"the data set ended with {data_set.fin} shards", code="AFTER_FIN")
-    if body.number != len(data_set.shards):
-        raise _Refused(f"the next shard is number {len(data_set.shards)}", code="GAP")
-    data_set.shards[body.number] = _shard(session_id, body)
+    if body.number != data_set.count:
+        raise _Refused(f"the next shard is number {data_set.count}", code="GAP")
 
 
 def _shard(session_id: bytes, body: Announcement) -> Shard:
@@ -158,8 +162,8 @@ def _shard(session_id: bytes, body: Announcement) -> Shard:
 def _fin(data_set: DataSetState, body: Fin) -> None:
     if data_set.fin is not None and data_set.fin != body.shards:
         raise _Refused(f"the data set ended with {data_set.fin} shards", code="AFTER_FIN")
-    if body.shards != len(data_set.shards):
-        raise _Refused(f"{len(data_set.shards)} shards are accepted", code="GAP")
+    if body.shards != data_set.count:
+        raise _Refused(f"{data_set.count} shards are accepted", code="GAP")
     data_set.fin = body.shards
 
 

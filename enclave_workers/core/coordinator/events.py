@@ -159,6 +159,22 @@ class Snapshotted(Document):
     ref: ObjectRef
 
 
+@dataclass(frozen=True)
+class Waited(Document):
+    """A timer: whatever had arrived when the ``arrivals``-th shard came has waited long enough."""
+
+    KIND: ClassVar[int] = 615
+    arrivals: int
+
+
+@dataclass(frozen=True)
+class Retried(Document):
+    """A timer: a slot that was held back behind failures may be leased again."""
+
+    KIND: ClassVar[int] = 616
+    task: Digest
+
+
 Event = (
     Activated
     | Opened
@@ -174,6 +190,8 @@ Event = (
     | Merged
     | MergeFailed
     | Snapshotted
+    | Waited
+    | Retried
 )
 read_event: Callable[[bytes], Event] = union(
     Activated,
@@ -190,4 +208,6 @@ read_event: Callable[[bytes], Event] = union(
     Merged,
     MergeFailed,
     Snapshotted,
+    Waited,
+    Retried,
 )

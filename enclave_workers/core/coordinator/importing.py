@@ -20,8 +20,8 @@ from enclave_workers.core.coordinator.events import (
     MergeFailed,
     cut,
 )
+from enclave_workers.core.coordinator.leasing import definition, version_object
 from enclave_workers.core.coordinator.merging import merge_states
-from enclave_workers.core.coordinator.planning import definition, version_object
 from enclave_workers.core.coordinator.state import (
     Context,
     ImportEffect,

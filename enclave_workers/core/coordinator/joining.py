@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
 from chiron_stream.errors import TamperDetected
-from chiron_stream.wire.workers import GrantRequest, Report, ReportRecord, Scope, open_report
+from chiron_stream.wire.workers import (
+    GrantRequest,
+    Leaving,
+    Ready,
+    Report,
+    ReportRecord,
+    Scope,
+    open_report,
+)
 from enclave_workers.core.coordinator import rounds, serving
 from enclave_workers.core.coordinator.effects import Effect, WelcomeTo
 from enclave_workers.core.coordinator.events import Joined, Lost, Reported, Welcomed
@@ -36,7 +44,7 @@ def welcomed(_context: Context, state: State, event: Welcomed, _at: At) -> list[
     """Give a boot that joined in an earlier epoch, or was lost, its secret of this epoch."""
     worker = state.workers[event.boot]
     worker.secrets[state.epoch] = event.secret
-    worker.lost = worker.quarantined
+    worker.lost = worker.quarantined or worker.left
     worker.served = 0  # the successor tells a predictor again what to serve
     return [_welcome(state, event.boot)]
 
@@ -46,9 +54,17 @@ def _welcome(state: State, boot: bytes) -> WelcomeTo:
     return WelcomeTo(boot, worker.akd, worker.hpke_key, worker.secrets[state.epoch])
 
 
-def lost(_context: Context, state: State, event: Lost, _at: At) -> list[Effect]:
+def lost(context: Context, state: State, event: Lost, _at: At) -> list[Effect]:
     """Take a boot's leases away; its late results still count while their slots are open."""
     state.lose(event.boot)
+    return rounds.park_failing(context, state)
+
+
+def _leave(state: State, boot: bytes) -> list[Effect]:
+    """Let a boot go that was asked to end: its slot is leased again at once, as no failure."""
+    worker = state.workers[boot]
+    worker.left = worker.lost = True
+    state.release_leases(boot, failed=False)
     return []
 
 
@@ -71,7 +87,13 @@ def read_reported(context: Context, state: State, data: bytes) -> tuple[bytes, i
 def reported(context: Context, state: State, event: Reported, at: At) -> list[Effect]:
     """Take one report."""
     boot, number, report = read_reported(context, state, event.record)
-    state.workers[boot].reports = number + 1
+    worker = state.workers[boot]
+    worker.reports = number + 1
     if isinstance(report, GrantRequest):
         return serving.grant(context, state, boot, report, at)
+    if isinstance(report, Ready):
+        worker.numerics = report.numerics
+        return []
+    if isinstance(report, Leaving):
+        return _leave(state, boot)
     return rounds.slot_result(context, state, boot, report)

@@ -36,6 +36,9 @@ PURPOSE_ROLE: Final = {
 PARKED_LISTED: Final = 64
 """Parked shards that one Accept lists, at most: a reply is bounded. The others are for the next."""
 
+OWNER_DATA_SETS: Final = 1024
+"""Data sets of one owner, at most: their states are kept while the job lives."""
+
 STALE: Final = "STALE"
 """A session opened to an older boot: the party looks at ``authority`` and opens another."""
 
@@ -94,12 +97,10 @@ def opened(context: Context, state: State, event: Opened, at: At) -> list[Effect
 
 def _claim(context: Context, state: State, session_id: bytes) -> list[Effect]:
     session = state.sessions[session_id]
-    known = {(one.owner, one.name) for one in context.policy.schedule.data_sets}
-    if (session.identity, session.data_set) not in known:
-        session.open = False
-        refusal = Refusal(0, "DATA_SET", "the policy does not list this data set of yours")
-        return [reply(state, session_id, Acknowledged(FIRST_COUNTER, (refusal,)))]
     data_set = state.data_set(session.identity, session.data_set)
+    if data_set is None and (refusal := _no_claim(context, state, session)) is not None:
+        session.open = False
+        return [reply(state, session_id, Acknowledged(FIRST_COUNTER, (refusal,)))]
     effects: list[Effect] = []
     if data_set is None:
         data_set = DataSetState(session.identity, session.data_set, session_id)
@@ -112,26 +113,33 @@ def _claim(context: Context, state: State, session_id: bytes) -> list[Effect]:
     return effects
 
 
+def _no_claim(context: Context, state: State, session: Session) -> Refusal | None:
+    """Return why an owner may not begin a data set, or None."""
+    if not context.policy.schedule.allows(session.identity, session.data_set):
+        return Refusal(0, "DATA_SET", "the policy does not list this data set of yours")
+    if sum(one.owner == session.identity for one in state.data_sets) >= OWNER_DATA_SETS:
+        return Refusal(0, "DATA_SETS", f"an owner has at most {OWNER_DATA_SETS} data sets")
+    return None
+
+
 def _accept(state: State, session_id: bytes) -> Accept:
     session = state.sessions[session_id]
     data_set = state.data_set(session.identity, session.data_set)
     if session.purpose is not Purpose.PUBLISH or data_set is None:
         return Accept(0, b"", (), fin=False)
-    newest = len(data_set.shards) - 1
-    token = data_set.shards[newest].token if newest >= 0 else b""
+    token = data_set.token(data_set.count - 1)
     parked = tuple(
         parked_shard(data_set, number)
         for number, shard in sorted(data_set.shards.items())
         if shard.status is ShardStatus.PARKED
     )[:PARKED_LISTED]
-    return Accept(newest + 1, token, parked, fin=data_set.fin is not None)
+    return Accept(data_set.count, token, parked, fin=data_set.fin is not None)
 
 
 def parked_shard(data_set: DataSetState, number: int) -> Parked:
     """Return what a publisher needs to send a parked shard again."""
     shard = data_set.shards[number]
-    before = data_set.shards[number - 1].token if number else b""
-    return Parked(number, shard.token, before, shard.reason)
+    return Parked(number, shard.token, data_set.token(number - 1), shard.reason)
 
 
 def keys_of(session_id: bytes, session: Session) -> SessionKeys:

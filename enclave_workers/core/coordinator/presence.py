@@ -62,7 +62,8 @@ class Presence:
         sign.seen, sign.number = now, record.number
         if sign.work != (beat.task, beat.step):
             sign.work, sign.since = (beat.task, beat.step), now
-        if not worker.lost or worker.quarantined or beat.task != _NO_TASK:
+        gone = worker.quarantined or worker.left
+        if not worker.lost or gone or beat.task != _NO_TASK:
             return None
         sign.lease = _NO_TASK  # what it held before is no measure of what it gets
         return record.boot

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.wire import labels
 from chiron_stream.wire.crypto import derive
 from chiron_stream.wire.receipts import (
@@ -21,7 +24,7 @@ from chiron_stream.wire.replies import (
     ShardVoid,
 )
 from chiron_stream.wire.workers import Outcome, SlotResult
-from enclave_workers.core.coordinator import planning
+from enclave_workers.core.coordinator import planning, windows
 from enclave_workers.core.coordinator.effects import Certify, Disclose, Effect, PublishHead
 from enclave_workers.core.coordinator.events import (
     NAME_BYTES,
@@ -45,6 +48,12 @@ from enclave_workers.core.coordinator.state import (
     State,
     Version,
 )
+
+MOST_FAILURES: Final = 10
+"""Leases of a slot that may end without a result before it is parked whole."""
+
+TRAINER_S_FAULT: Final = frozenset({"NO_UPDATE", "DIGEST", "GRAPH_STATE", "NOT_FINITE"})
+"""What is wrong with an update that opens: no broker can bring that about."""
 
 
 def _close(state: State, kind: type[ImportEffect | MergeEffect]) -> None:
@@ -73,16 +82,35 @@ def import_failed(_context: Context, state: State, event: ImportFailed, _at: At)
 
 
 def slot_result(context: Context, state: State, boot: bytes, result: SlotResult) -> list[Effect]:
-    """Take what a trainer found; a second result for a task must equal the first."""
+    """Take what a trainer found; a second result for a task must equal the first.
+
+    A boot that reports of a task that it never held is as little to be trusted as one that
+    contradicts: nothing more is leased to it.
+    """
+    if result.task in state.settled:
+        _compare(state, boot, state.settled[result.task], result)
+        return []
     current = state.round
     for number, slot in enumerate(current.slots if current else ()):
         if current is not None and slot.task == result.task:
+            if boot not in slot.holders:
+                state.quarantine(boot)
+                return []
             if slot.result is not None:
-                if slot.result.digest != result.digest:
-                    state.quarantine(boot)  # DIVERGED: it is the later boot that goes
+                _compare(state, boot, slot.result.digest, result)
                 return []
             return _take_result(context, state, current, number, boot, result)
     return []
+
+
+def _compare(state: State, boot: bytes, digest: bytes, late: SlotResult) -> None:
+    """Hold a late update against the first; if they differ, the later boot goes.
+
+    A late fault says nothing: what could be read before may be gone by then.
+    """
+    if late.outcome is Outcome.TRAINED and late.digest != digest:
+        state.diverged += 1
+        state.quarantine(boot)
 
 
 def _take_result(
@@ -91,12 +119,24 @@ def _take_result(
     slot = current.slots[number]
     if result.outcome is not Outcome.TRAINED:
         return _take_faults(context, state, current, number, result)
-    if state.numerics not in ("", result.numerics) or result.update is None:
+    if not _credible(state, slot, result):
         state.quarantine(boot)
         return []
     state.numerics = result.numerics
     slot.result = result
     return []
+
+
+def _credible(state: State, slot: Slot, result: SlotResult) -> bool:
+    """Tell whether a result has an update, and the rows, steps and numerics of its task."""
+    recipe = state.recipe
+    return (
+        result.update is not None
+        and recipe is not None
+        and result.rows == slot.rows
+        and result.steps == number_of_steps(slot.rows, recipe.batch_size)
+        and state.numerics in ("", result.numerics)
+    )
 
 
 def _take_faults(
@@ -117,22 +157,41 @@ def _fault(state: State, shard_id: ShardId, outcome: Outcome, reason: str) -> Ef
     shard = state.shard(shard_id)
     data_set = state.data_set(shard_id.owner, shard_id.name)
     if outcome is Outcome.VOID or data_set is None:
-        shard.status = ShardStatus.VOID
+        state.mark(shard, ShardStatus.VOID)
         return reply(state, shard.session, ShardVoid(shard_id.number, reason))
-    shard.status = ShardStatus.PARKED
+    state.mark(shard, ShardStatus.PARKED)
     return reply(state, data_set.claim, ShardParked(parked_shard(data_set, shard_id.number)))
 
 
-def merge_failed(_context: Context, state: State, event: MergeFailed, _at: At) -> list[Effect]:
-    """Lease a slot again whose update could not be read as described."""
+def park_failing(context: Context, state: State) -> list[Effect]:
+    """Park, whole, each slot whose trainers failed too often: its owner is to look at it."""
+    effects: list[Effect] = []
+    current = state.round
+    for number in range(len(current.slots) - 1 if current else -1, -1, -1):
+        if current is not None and current.slots[number].failures >= MOST_FAILURES:
+            for shard_id in current.slots[number].shards:
+                state.shard(shard_id).reason = "TRAINERS_FAILED"
+                effects.append(_fault(state, shard_id, Outcome.PARKED, "TRAINERS_FAILED"))
+            planning.revise(context, state, current, number)
+    return effects
+
+
+def merge_failed(context: Context, state: State, event: MergeFailed, _at: At) -> list[Effect]:
+    """Lease a slot again whose update could not be read as described.
+
+    What the broker can bring about is held against nobody; for the rest the slot's trainer goes.
+    """
     current = state.round
     if current is None or event.round != current.number or event.slot >= len(current.slots):
         return []
     _close(state, MergeEffect)
     current.merging = False
-    current.slots[event.slot].boot = None
-    current.slots[event.slot].result = None
-    return []
+    slot = current.slots[event.slot]
+    boot = slot.boot
+    slot.fail()
+    if boot is not None and event.code in TRAINER_S_FAULT:
+        state.quarantine(boot)
+    return park_failing(context, state)
 
 
 def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect]:
@@ -152,8 +211,10 @@ def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect
     used = [(one, state.shard(one)) for slot in current.slots for one in slot.shards]
     fresh = [one for one in used if one[1].status is ShardStatus.ACCEPTED]
     for _, shard in used:
-        shard.status = ShardStatus.TRAINED
+        state.mark(shard, ShardStatus.TRAINED)
+        shard.uses += 1
     state.round = None
+    state.settled = {slot.task: slot.result.digest for slot in current.slots if slot.result}
     _release(context, state, used)
     plan = _plan(state, current, base, state.version)
     return [
@@ -166,8 +227,7 @@ def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect
 def _release(context: Context, state: State, used: list[tuple[ShardId, Shard]]) -> None:
     """Release the version when the policy's minimum of rounds, owners and rows has come in."""
     schedule = context.policy.schedule
-    last = not state.queue and state.passes == schedule.passes
-    state.finished = last
+    last = state.finished = windows.exhausted(context, state)
     state.rows_since += sum(shard.rows for _, shard in used)
     state.owners_since = tuple(
         dict.fromkeys((*state.owners_since, *(one.owner for one, _ in used)))
@@ -202,7 +262,6 @@ def _receipt(
 def _checkpoint(
     context: Context, state: State, number: int, leaves: tuple[bytes, ...], at: At
 ) -> Checkpoint:
-    counts = state.counts()
     version = state.version
     if version is None:
         raise AssertionError("a checkpoint is of a version")
@@ -216,10 +275,10 @@ def _checkpoint(
         round=number,
         version=version.number,
         release=state.release,
-        accepted=sum(counts.values()),
-        trained=counts[ShardStatus.TRAINED],
-        void=counts[ShardStatus.VOID],
-        parked=counts[ShardStatus.PARKED],
+        accepted=state.accepted,
+        trained=state.count(ShardStatus.TRAINED),
+        void=state.count(ShardStatus.VOID),
+        parked=state.count(ShardStatus.PARKED),
         finished=state.finished,
         root=leaves_root(leaves),
         commitment=derive(context.key, labels.K_COMMITMENT, version.number, version.digest),

@@ -8,7 +8,7 @@ from chiron_stream.wire.serving import Grant
 from chiron_stream.wire.session import Purpose
 from chiron_stream.wire.tasks import Serve
 from chiron_stream.wire.workers import GrantRequest
-from enclave_workers.core.coordinator import planning
+from enclave_workers.core.coordinator import leasing
 from enclave_workers.core.coordinator.effects import Broadcast, Effect
 from enclave_workers.core.coordinator.state import At, Context, State
 
@@ -32,11 +32,11 @@ def serve(context: Context, state: State) -> list[Effect]:
                 release=state.release,
                 version=released.number,
                 checkpoint=state.release_checkpoint,
-                definition=planning.definition(state, recipe),
-                state=planning.version_object(context, released),
+                definition=leasing.definition(state, recipe),
+                state=leasing.version_object(context, released),
                 sessions_key=predictors_key(context),
             )
-            effects.append(planning.tell(state, boot, body))
+            effects.append(leasing.tell(state, boot, body))
     return effects
 
 

@@ -52,6 +52,7 @@ from enclave_workers.core.coordinator.planning import waiting_for
 from enclave_workers.core.coordinator.presence import Presence
 from enclave_workers.core.coordinator.state import At, ImportEffect, ShardStatus
 from enclave_workers.core.coordinator.step import step
+from enclave_workers.core.coordinator.timers import Timers
 from enclave_workers.core.link import Link
 from enclave_workers.core.tee import Tee
 
@@ -84,15 +85,16 @@ class Coordinator:
         )
         self._batch: list[Send] = []
         self._presence = Presence(job.policy.schedule.step_deadline)
+        self._timers = Timers(job.policy.schedule.max_wait)
         self._told: Progress | None = None
 
     def run(self) -> None:
-        """Activate, then serve until the courier goes away or an error ends this boot."""
+        """Activate, then serve until the courier goes, asks for the end, or an error comes."""
         self._activate()
         self._run_open_effects()
         self._commit()
         self._tail()
-        while True:
+        while not self._link.draining:
             self._turn()
 
     def _activate(self) -> None:
@@ -124,6 +126,8 @@ class Coordinator:
             self._take(line, now)
         for lost in list(self._presence.lost(self._history.state, now)):
             self._journal(lost)
+        for due in list(self._timers.due(self._history.state, now)):
+            self._journal(due)
         if any(session.acknowledge for session in self._history.state.sessions.values()):
             self._journal(Acknowledging())
         self._run_open_effects()
@@ -251,7 +255,7 @@ class Coordinator:
 
     def _tell(self) -> None:
         """Hand counts to telemetry when they have changed."""
-        state, counts = self._history.state, self._history.state.counts()
+        state = self._history.state
         waiting = waiting_for(self._history.context, state)
         progress = Progress(
             state="finished" if state.finished else "waiting" if waiting else "training",
@@ -259,10 +263,10 @@ class Coordinator:
             round=state.rounds,
             version=0 if state.version is None else state.version.number,
             release=state.release,
-            accepted=sum(counts.values()),
-            trained=counts[ShardStatus.TRAINED],
-            void=counts[ShardStatus.VOID],
-            parked=counts[ShardStatus.PARKED],
+            accepted=state.accepted,
+            trained=state.count(ShardStatus.TRAINED),
+            void=state.count(ShardStatus.VOID),
+            parked=state.count(ShardStatus.PARKED),
             workers=len(state.live("trainer")) + len(state.live("predictor")),
             waiting_for=waiting,
         )

@@ -70,7 +70,10 @@ class ShardStatus(IntEnum):
 
 @dataclass
 class Shard(Document):
-    """An announced shard; ``digest`` is over its ciphertexts, ``session`` holds its key."""
+    """An announced shard; ``digest`` is over its ciphertexts, ``session`` holds its key.
+
+    ``uses``: how many committed rounds trained on it.
+    """
 
     KIND: ClassVar[int] = 501
     session: Id
@@ -83,18 +86,27 @@ class Shard(Document):
     token: Annotated[bytes, Limit(TOKEN_LIMIT)]
     status: ShardStatus = ShardStatus.ACCEPTED
     reason: Name = ""
+    uses: int = 0
 
 
 @dataclass
 class DataSetState(Document):
-    """One data set: who may publish into it now, its shards by number, and whether it is whole."""
+    """One data set: who may publish into it now, its shards by number, and whether it is whole.
+
+    ``count`` shards were accepted; an open job forgets those that have had all their uses.
+    """
 
     KIND: ClassVar[int] = 502
     owner: PublicKey
     name: Name
     claim: Id
     shards: dict[int, Shard] = field(default_factory=dict)
+    count: int = 0
     fin: int | None = None
+
+    def token(self, number: int) -> bytes:
+        """Return a shard's resume token; empty before the first shard."""
+        return self.shards[number].token if number >= 0 else b""
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,8 @@ class Recipe(Document):
 class Worker(Document):
     """One boot. ``secrets`` are its Welcome secrets by epoch; ``reports``: its next report.
 
-    A lost boot is welcomed again when it shows signs of life and is idle; a quarantined one never.
+    A lost boot is welcomed again when it shows signs of life and is idle; one that left or was
+    quarantined never. ``numerics`` is the class that a trainer says it computes in.
     """
 
     KIND: ClassVar[int] = 505
@@ -137,21 +150,37 @@ class Worker(Document):
     reports: int = 0
     lost: bool = False
     quarantined: bool = False
+    left: bool = False
     served: int = 0
+    numerics: Name = ""
 
 
 @dataclass
 class Slot(Document):
-    """A slot of the round at hand. ``boot`` holds the lease; ``result`` ends it."""
+    """A slot of the round at hand. ``boot`` holds the lease; ``result`` ends it.
+
+    ``holders`` have held it; ``failures`` counts leases that ended without a result, and behind
+    the first of them the slot is ``held`` back until the shell's timer says so.
+    """
 
     KIND: ClassVar[int] = 506
     task: Digest
     number: int
     revision: int
     shards: tuple[ShardId, ...]
+    rows: int
     seed: int
     boot: Id | None = None
     result: SlotResult | None = None
+    holders: tuple[Id, ...] = ()
+    failures: int = 0
+    held: bool = False
+
+    def fail(self) -> None:
+        """End a lease that brought no result."""
+        self.boot, self.result = None, None
+        self.failures += 1
+        self.held = self.failures > 1
 
 
 @dataclass
@@ -199,9 +228,16 @@ class MergeEffect(Document):
 class State(Document):
     """The whole state. ``positions`` are hints: the next offset of each input partition.
 
-    ``queue`` holds the slots still to come of this pass; ``rows_since`` and ``owners_since`` count
-    since the last release; ``ledger`` counts granted answers by identity, ``granted`` by session
-    and boot.
+    A *window* holds the shards that are being passed over, ``passes`` counts its passes begun,
+    ``turns`` those of all windows; ``queue`` holds the slots still to come of this pass.
+    ``waiting`` holds, by owner and in order of arrival, the shards of an open job that are in no
+    window; those up to the arrival ``due`` have waited long enough; ``next_owner`` is whose turn
+    it is.
+
+    ``rows_since`` and ``owners_since`` count since the last release; ``tally`` counts shards by
+    status; ``settled`` has the digests of the last round's results by task; ``diverged`` counts
+    results that contradicted one; ``ledger`` counts granted answers by identity, ``granted`` by
+    session and boot.
     """
 
     KIND: ClassVar[int] = 511
@@ -210,13 +246,23 @@ class State(Document):
     positions: dict[Name, int] = field(default_factory=dict)
     sessions: dict[Id, Session] = field(default_factory=dict)
     data_sets: tuple[DataSetState, ...] = ()
+    tally: dict[ShardStatus, int] = field(default_factory=dict)
     recipe: Recipe | None = None
     workers: dict[Id, Worker] = field(default_factory=dict)
     numerics: Name = ""
+    waiting: dict[PublicKey, dict[int, ShardId]] = field(default_factory=dict)
+    arrivals: int = 0
+    due: int = 0
+    next_owner: int = 0
+    window: tuple[ShardId, ...] = ()
+    windows: int = 0
     passes: int = 0
+    turns: int = 0
     queue: tuple[tuple[ShardId, ...], ...] = ()
     round: Round | None = None
     rounds: int = 0
+    settled: dict[Digest, Digest] = field(default_factory=dict)
+    diverged: int = 0
     version: Version | None = None
     release: int = 0
     released: Version | None = None
@@ -245,11 +291,17 @@ class State(Document):
 
     def lose(self, boot: bytes) -> None:
         """Take a boot for lost, and its leases away."""
+        self.release_leases(boot, failed=True)
         worker = self.workers.get(boot)
         if worker is not None:
             worker.lost = True
+
+    def release_leases(self, boot: bytes, *, failed: bool) -> None:
+        """Take the leases of a boot away; a failure is counted against the slot."""
         for slot in self.round.slots if self.round is not None else ():
             if slot.boot == boot and slot.result is None:
+                if failed:
+                    slot.fail()
                 slot.boot = None
 
     def quarantine(self, boot: bytes) -> None:
@@ -257,13 +309,29 @@ class State(Document):
         self.lose(boot)
         self.workers[boot].quarantined = True
 
-    def counts(self) -> dict[ShardStatus, int]:
-        """Return how many shards have each status."""
-        counts = dict.fromkeys(ShardStatus, 0)
-        for data_set in self.data_sets:
-            for shard in data_set.shards.values():
-                counts[shard.status] += 1
-        return counts
+    def keep(self, data_set: DataSetState, number: int, shard: Shard) -> None:
+        """Take in a shard, or another in place of one that is parked."""
+        before = data_set.shards.get(number)
+        if before is not None:
+            self.tally[before.status] -= 1
+            shard.uses = before.uses
+        data_set.shards[number] = shard
+        self.tally[shard.status] = self.tally.get(shard.status, 0) + 1
+
+    def mark(self, shard: Shard, status: ShardStatus) -> None:
+        """Give a shard another status."""
+        self.tally[shard.status] -= 1
+        self.tally[status] = self.tally.get(status, 0) + 1
+        shard.status = status
+
+    def count(self, status: ShardStatus) -> int:
+        """Return how many shards have a status."""
+        return self.tally.get(status, 0)
+
+    @property
+    def accepted(self) -> int:
+        """How many shards were accepted, whatever became of them."""
+        return sum(self.tally.values())
 
     def live(self, role: str) -> list[bytes]:
         """Return the boots of a role that are not lost and have a secret of this epoch.

@@ -16,7 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from enclave_workers.core.coordinator import announcing, joining, opening, planning, rounds, serving
+from enclave_workers.core.coordinator import (
+    announcing,
+    joining,
+    leasing,
+    opening,
+    planning,
+    rounds,
+    serving,
+)
 from enclave_workers.core.coordinator.effects import Effect
 from enclave_workers.core.coordinator.events import (
     Acknowledging,
@@ -32,8 +40,10 @@ from enclave_workers.core.coordinator.events import (
     Opened,
     OpenRefused,
     Reported,
+    Retried,
     Snapshotted,
     Source,
+    Waited,
     Welcomed,
 )
 from enclave_workers.core.coordinator.state import At, Context, State
@@ -47,6 +57,11 @@ def _activated(_context: Context, state: State, event: Activated, _at: At) -> li
 
 
 def _snapshotted(_context: Context, _state: State, _event: Snapshotted, _at: At) -> list[Effect]:
+    return []
+
+
+def _waited(_context: Context, state: State, event: Waited, _at: At) -> list[Effect]:
+    state.due = max(state.due, event.arrivals)
     return []
 
 
@@ -65,6 +80,8 @@ HANDLERS: Final[dict[type[Event], Handler]] = {
     Merged: rounds.merged,
     MergeFailed: rounds.merge_failed,
     Snapshotted: _snapshotted,
+    Waited: _waited,
+    Retried: leasing.retried,
 }
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from chiron_stream.errors import RecipeRefused, SchemaMismatch, TamperDetected
 from chiron_stream.graph import numerics, state, training
+from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.job.columns import Array, find_fault, unpack_columns
 from chiron_stream.job.file import Job
 from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.tasks import ShardGrant, SlotTask, Task
-from chiron_stream.wire.workers import Outcome, ShardFault, SlotResult
+from chiron_stream.wire.workers import Outcome, Ready, ShardFault, SlotResult
 from enclave_workers.core.following import follow
 from enclave_workers.core.link import Link
 from enclave_workers.core.lookup import read_object, read_shard, write_object
@@ -35,6 +36,10 @@ class _Faulty(Exception):
         super().__init__(outcome.name)
         self.outcome = outcome
         self.faults = faults
+
+
+class _Drained(Exception):
+    """The worker was asked to end: the slot is for another."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ class Trainer:
 
     def run(self) -> None:
         """Train until the courier goes away."""
-        follow(self._link, self._membership, self._take)
+        follow(self._link, self._membership, self._take, welcomed=self._ready)
+
+    def _ready(self) -> None:
+        self._membership.report("workers", Ready(self._numerics))
 
     def _take(self, task: Task) -> None:
         if not isinstance(task, SlotTask):
@@ -67,6 +75,8 @@ class Trainer:
         self._membership.at_work(task.task, 0)
         try:
             self._membership.report("updates", self._found(task))
+        except _Drained:
+            self._membership.leave()
         finally:
             self._membership.at_work(NO_TASK, 0)
 
@@ -87,10 +97,12 @@ class Trainer:
                 columns,
                 seed=task.seed,
                 first_step=task.first_step,
-                on_step=lambda step: self._membership.at_work(task.task, step + 1),
+                on_step=lambda step: self._stepped(task, step),
             )
         except (RecipeRefused, SchemaMismatch) as error:
             raise _Faulty(Outcome.VOID, _all_void(task, error.code)) from None
+        if not state.finite(model):
+            raise _Faulty(Outcome.VOID, _all_void(task, "NOT_FINITE"))
         data = state.dump(model)
         ref = write_object(self._link, "update-chunks", task.update_key, os.urandom(16), data)
         self._base = _Base(ref.digest, model)
@@ -101,10 +113,15 @@ class Trainer:
             digest=ref.digest,
             parameters=parameters_digest(data, recipe.parameter_bytes),
             rows=rows,
-            steps=training.number_of_steps(rows, recipe.batch_size),
+            steps=number_of_steps(rows, recipe.batch_size),
             faults=(),
             numerics=self._numerics,
         )
+
+    def _stepped(self, task: SlotTask, step: int) -> None:
+        self._membership.at_work(task.task, step + 1)
+        if self._link.draining:
+            raise _Drained
 
     def _result(
         self, task: SlotTask, outcome: Outcome, faults: tuple[ShardFault, ...]
@@ -181,5 +198,5 @@ def _joined(parts: list[Columns]) -> Columns:
 
 
 def run(link: Link, job: Job, tee: Tee, now: int, threads: int) -> None:
-    """Run a trainer until its courier goes away."""
+    """Run a trainer until its courier goes away or asks for the end."""
     Trainer(link, job, tee, now, threads).run()

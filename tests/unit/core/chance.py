@@ -121,6 +121,8 @@ class Chance:
         worker.epoch = self.epoch
         self.workers.append(worker)
         self.story.tell(worker.joins())
+        if detail % 3 != 2:
+            self.story.tell(worker.ready())
 
     def lose(self, detail: int) -> None:
         if self.workers:

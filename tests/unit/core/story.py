@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
 from chiron_stream.clients.identity import Identity
+from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.job.policy import Policy, job_id, policy_head
 from chiron_stream.wire.control import (
     FIRST_COUNTER,
@@ -36,7 +37,9 @@ from chiron_stream.wire.session import Hello, Intent, Purpose, SessionKeys, open
 from chiron_stream.wire.tasks import Task
 from chiron_stream.wire.workers import (
     GrantRequest,
+    Leaving,
     Outcome,
+    Ready,
     Report,
     ShardFault,
     SlotResult,
@@ -206,6 +209,12 @@ class Worker:
     def reports_that(self, body: Report) -> Reported:
         return Reported(source("updates"), self.record(body))
 
+    def ready(self, numerics: str = "class-a") -> Reported:
+        return Reported(source("workers"), self.record(Ready(numerics)))
+
+    def leaves(self) -> Reported:
+        return Reported(source("workers"), self.record(Leaving()))
+
     def asks(self, session: bytes) -> Reported:
         return self.reports_that(GrantRequest(session))
 
@@ -213,7 +222,11 @@ class Worker:
         return sign(self._key, label, message)
 
 
-def trained(slot: Slot, rows: int = 20, **parts: Any) -> SlotResult:
+BATCH = 16
+"""Rows of a batch of the recipe."""
+
+
+def trained(slot: Slot, **parts: Any) -> SlotResult:
     """Return the result of a slot that was trained."""
     made = SlotResult(
         task=slot.task,
@@ -221,8 +234,8 @@ def trained(slot: Slot, rows: int = 20, **parts: Any) -> SlotResult:
         update=ref("update-chunks"),
         digest=digest(slot.task),
         parameters=digest("parameters"),
-        rows=rows,
-        steps=3,
+        rows=slot.rows,
+        steps=number_of_steps(slot.rows, BATCH),
         faults=(),
         numerics="class-a",
     )
@@ -307,7 +320,7 @@ class Story:
         """Publish a recipe and import it."""
         member = self.open(LAB, Purpose.RECIPE, "")
         self.tell(member.says(MANIFEST))
-        self.tell(ImportDone(16, 40, ref("coordinator-chunks"), digest("weights")))
+        self.tell(ImportDone(BATCH, 40, ref("coordinator-chunks"), digest("weights")))
         return member
 
     def client(self) -> Member:
@@ -318,6 +331,8 @@ class Story:
         """Let a worker join."""
         worker = Worker(self.context, role)
         self.tell(worker.joins())
+        if role == "trainer":
+            self.tell(worker.ready())
         return worker
 
     @property

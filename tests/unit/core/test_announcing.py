@@ -25,6 +25,7 @@ from tests.unit.core.story import (
     replies,
     running,
     tampered,
+    trained,
 )
 from tests.unit.job.builders import JOHN, LAB, MARY
 
@@ -220,6 +221,8 @@ def test_altered_record_does_not_open(from_the_end: int) -> None:
 def parked() -> tuple[Story, Worker]:
     """Return a job with Mary's shard 0 parked."""
     story, trainer = running(mary=[10], john=[10])
+    if story.slots[0].shards[0].owner != MARY.public:
+        story.tell(trainer.reports_that(trained(story.slots[0])))
     slot = next(one for one in story.slots if one.shards[0].owner == MARY.public)
     story.tell(trainer.reports_that(faulty(slot, Outcome.PARKED, 0)))
     assert data_set(story).shards[0].status is ShardStatus.PARKED

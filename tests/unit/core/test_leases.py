@@ -8,9 +8,17 @@ from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.replies import ShardParked, ShardVoid
 from chiron_stream.wire.tasks import SlotTask
 from chiron_stream.wire.workers import Outcome
-from enclave_workers.core.coordinator.effects import Tell, WelcomeTo
-from enclave_workers.core.coordinator.events import Activated, Lost, MergeFailed, Welcomed
+from enclave_workers.core.coordinator.effects import Effect, Tell, WelcomeTo
+from enclave_workers.core.coordinator.events import (
+    Activated,
+    Lost,
+    MergeFailed,
+    Retried,
+    Welcomed,
+)
 from enclave_workers.core.coordinator.joining import read_reported
+from enclave_workers.core.coordinator.leasing import backoff
+from enclave_workers.core.coordinator.planning import waiting_for
 from enclave_workers.core.coordinator.state import MergeEffect, ShardStatus, Slot
 from tests.unit.core.story import (
     COORDINATOR,
@@ -42,6 +50,16 @@ def one_slot() -> tuple[Story, Worker, Slot]:
         story.merge()
         (slot,) = story.slots
     return story, trainer, slot
+
+
+def twice_leased() -> tuple[Story, Worker, Worker, Slot]:
+    """Return a job whose first slot was leased to a trainer that was lost, then to another."""
+    story, first = running()
+    slot = story.slots[0]
+    story.tell(Lost(first.boot, "silent"))
+    second = story.join()
+    assert story.slots[0].boot == second.boot
+    return story, first, second, slot
 
 
 def test_worker_that_joins_is_welcomed_with_its_secret() -> None:
@@ -86,8 +104,10 @@ def test_lost_trainer_s_lease_goes_to_another_and_never_to_itself() -> None:
     story.tell(Lost(first.boot, "silent"))
     assert [one.boot for one in story.slots] == [None]
     second = Worker(story.context, "trainer")
-    effects = story.tell(second.joins())
-    assert story.slots[0].boot == second.boot
+    story.tell(second.joins())
+    assert [one.boot for one in story.slots] == [None], "it has not said what it computes in"
+    effects = story.tell(second.ready())
+    assert [one.boot for one in story.slots] == [second.boot]
     assert only(SlotTask, tasks(effects)).task == slot.task
 
 
@@ -107,34 +127,117 @@ def test_lost_trainer_that_is_welcomed_again_gets_leases_again() -> None:
 
 
 def test_second_result_that_is_equal_is_ignored() -> None:
-    story, first = running()
-    slot = story.slots[0]
-    story.tell(first.reports_that(trained(slot)))
-    second = story.join()
+    story, first, second, slot = twice_leased()
     story.tell(second.reports_that(trained(slot)))
-    assert not story.state.workers[second.boot].lost
+    story.tell(first.reports_that(trained(slot)))
+    assert not story.state.workers[first.boot].quarantined
     assert story.slots[0].result == trained(slot)
+    assert story.state.diverged == 0
 
 
 def test_second_result_that_differs_quarantines_the_later_boot() -> None:
+    story, first, second, slot = twice_leased()
+    story.tell(second.reports_that(trained(slot)))
+    story.tell(first.reports_that(trained(slot, digest=digest("diverged"))))
+    assert story.slots[0].result == trained(slot)
+    assert story.state.workers[first.boot].quarantined
+    assert (story.state.diverged, story.slots[1].boot) == (1, second.boot)
+
+
+def test_late_result_of_the_round_before_is_compared_too() -> None:
+    story, first, second, slot = twice_leased()
+    story.train(second)
+    story.merge()
+    story.tell(first.reports_that(trained(slot)))
+    assert not story.state.workers[first.boot].quarantined
+    story.tell(first.reports_that(faulty(slot, Outcome.PARKED, 0)))
+    assert not story.state.workers[first.boot].quarantined, "a late fault says nothing"
+    story.tell(first.reports_that(trained(slot, digest=digest("diverged"))))
+    assert story.state.workers[first.boot].quarantined
+    assert story.state.diverged == 1
+
+
+def test_result_of_a_task_that_the_boot_never_held_is_not_taken() -> None:
     story, first = running()
     slot = story.slots[0]
     second = story.join()
-    story.tell(first.reports_that(trained(slot)))
-    story.tell(second.reports_that(trained(slot, digest=digest("diverged"))))
-    assert story.slots[0].result == trained(slot)
+    assert slot.boot == first.boot
+    story.tell(second.reports_that(trained(slot)))
+    assert story.slots[0].result is None
     assert story.state.workers[second.boot].quarantined
-    assert story.slots[1].boot == first.boot
+
+
+@pytest.mark.parametrize("parts", [{"rows": 1}, {"steps": 1}, {"steps": 3}], ids=str)
+def test_result_of_other_rows_or_steps_is_refused_with_its_boot(parts: dict[str, int]) -> None:
+    story, first, slot = one_slot()
+    assert (trained(slot).rows, trained(slot).steps) == (30, 2)
+    story.tell(first.reports_that(trained(slot, **parts)))
+    assert story.slots[0].result is None
+    assert story.state.workers[first.boot].quarantined
+
+
+def test_slot_is_held_back_behind_its_second_failure_until_the_timer() -> None:
+    story, first, slot = one_slot()
+    for _ in range(2):
+        assert story.slots[0].boot == first.boot
+        story.tell(Lost(first.boot, "silent"))
+        story.tell(Welcomed(first.boot, first.secret))
+    assert (story.slots[0].boot, story.slots[0].held) == (None, True)
+    story.tell(Retried(digest("another task")))
+    assert story.slots[0].held
+    effects = story.tell(Retried(slot.task))
+    assert only(SlotTask, tasks(effects)).task == slot.task
+    assert story.slots[0].boot == first.boot
+
+
+def test_back_off_grows_from_one_second_to_half_a_minute() -> None:
+    assert [backoff(n) for n in (0, 1, 2, 3, 4, 10)] == [0, 0, 1, 2, 4, 30]
+
+
+def test_slot_whose_trainers_fail_ten_times_is_parked_whole() -> None:
+    story, trainer, slot = one_slot()
+    effects: list[Effect] = []
+    for failure in range(1, 11):
+        effects = story.tell(Lost(trainer.boot, "silent"))
+        story.tell(Welcomed(trainer.boot, trainer.secret))
+        story.tell(Retried(slot.task))
+        assert (story.slots[0].boot is None) == (failure == 10)
+    assert story.state.count(ShardStatus.PARKED) == 2
+    reasons = [one.shard.reason for one in replies(effects) if isinstance(one, ShardParked)]
+    assert reasons == ["TRAINERS_FAILED"] * 2
+
+
+def test_trainer_that_leaves_gives_its_slot_up_at_once_and_as_no_failure() -> None:
+    story, first, slot = one_slot()
+    second = story.join()
+    effects = story.tell(first.leaves())
+    assert only(SlotTask, tasks(effects)).task == slot.task
+    assert (story.slots[0].boot, story.slots[0].failures) == (second.boot, 0)
+    story.tell(Welcomed(first.boot, first.secret))
+    assert story.state.live("trainer") == [second.boot]
+
+
+def test_trainer_of_another_numerics_class_is_leased_nothing() -> None:
+    story, first, _ = one_slot()
+    story.train(first)
+    story.merge()
+    story.tell(Lost(first.boot, "silent"))
+    other = Worker(story.context, "trainer")
+    story.tell(other.joins())
+    story.tell(other.ready("class-b"))
+    assert [slot.boot for slot in story.slots] == [None]
+    assert waiting_for(story.context, story.state) == "numerics-class"
+    assert not story.state.workers[other.boot].quarantined
+    third = story.join()
+    assert [slot.boot for slot in story.slots] == [third.boot]
 
 
 def test_quarantined_boot_is_not_welcomed_back() -> None:
-    story, first = running()
-    second = story.join()
-    slot = story.slots[0]
-    story.tell(first.reports_that(trained(slot)))
-    story.tell(second.reports_that(trained(slot, digest=digest("diverged"))))
-    story.tell(Welcomed(second.boot, second.secret))
-    assert story.state.live("trainer") == [first.boot]
+    story, first, second, slot = twice_leased()
+    story.tell(second.reports_that(trained(slot)))
+    story.tell(first.reports_that(trained(slot, digest=digest("diverged"))))
+    story.tell(Welcomed(first.boot, first.secret))
+    assert story.state.live("trainer") == [second.boot]
 
 
 def test_result_of_another_numerics_class_is_refused_with_its_boot() -> None:
@@ -180,7 +283,7 @@ def test_slot_of_void_shards_alone_drops_out_and_the_job_goes_on() -> None:
     story.tell(trainer.reports_that(faulty(slot, Outcome.VOID, 0, 1)))
     assert story.state.rounds == number + 1
     story.finish(trainer)
-    assert story.state.counts()[ShardStatus.VOID] == 2
+    assert story.state.count(ShardStatus.VOID) == 2
 
 
 def test_result_of_the_task_before_a_finding_does_not_count() -> None:
@@ -237,6 +340,7 @@ def test_successor_keeps_open_leases_and_gives_new_ones_after_its_welcome() -> N
     second = Worker(story.context, "trainer")
     second.epoch = 2
     story.tell(second.joins())
+    story.tell(second.ready())
     assert story.slots[1].boot == second.boot
     story.tell(trainer.reports_that(trained(story.slots[0])))
     assert story.slots[0].result is not None

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chiron_stream.job.policy import Policy
 from chiron_stream.wire.control import Fin
 from chiron_stream.wire.tasks import SlotTask
 from chiron_stream.wire.workers import Outcome
-from enclave_workers.core.coordinator.planning import plan_pass, slot_seed, waiting_for
+from enclave_workers.core.coordinator.planning import slot_seed, waiting_for
 from enclave_workers.core.coordinator.state import ShardId
+from enclave_workers.core.coordinator.windows import everything, plan_pass
 from tests.unit.core.story import (
     POLICY,
     Story,
@@ -33,7 +35,12 @@ Plan = tuple[tuple[ShardId, ...], ...]
 
 
 def planned(story: Story) -> Plan:
-    return plan_pass(story.context.policy, story.state)
+    return planned_by(story.context.policy, story)
+
+
+def planned_by(policy: Policy, story: Story) -> Plan:
+    story.state.window = everything(story.state)
+    return plan_pass(policy, story.state)
 
 
 def story_of(mary: list[int], john: list[int]) -> Story:
@@ -106,11 +113,11 @@ def test_order_of_shards_does_not_depend_on_interleaving_digests_sessions_or_pla
 def test_seed_and_pass_decide_the_order() -> None:
     story = story_of([10] * 8, [10] * 8)
     first = planned(story)
-    story.state.passes = 1
+    story.state.turns = 1
     assert planned(story) != first
-    story.state.passes = 0
+    story.state.turns = 0
     assert planned(story) == first
-    assert plan_pass(replace(POLICY, seed=bytes(32)), story.state) != first
+    assert planned_by(replace(POLICY, seed=bytes(32)), story) != first
 
 
 sizes = st.lists(st.integers(1, 5), max_size=9)
@@ -203,4 +210,4 @@ def test_first_step_counts_the_batches_of_the_versions_before() -> None:
     story, trainer = running()
     story.train(trainer)
     task = only(SlotTask, tasks(story.merge()))
-    assert task.first_step == 3
+    assert task.first_step == 2

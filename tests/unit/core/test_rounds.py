@@ -139,7 +139,7 @@ def test_plan_says_what_was_executed() -> None:
 def test_steps_go_on_behind_the_longest_slot() -> None:
     story, _, _ = merged()
     assert story.state.version is not None
-    assert story.state.version.step == 3
+    assert story.state.version.step == 2
 
 
 def test_release_waits_for_the_minimum_of_owners() -> None:

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiron_stream.errors import RecipeRefused, SchemaMismatch
+from chiron_stream.graph.batching import batches, number_of_steps
 from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.checker import check
 from chiron_stream.graph.state import ModelState, dump, finite, initial, load
-from chiron_stream.graph.training import batches, number_of_steps, train_slot
+from chiron_stream.graph.training import train_slot
 from tests.unit.graph.samples import MLP, bare, changed, encoded, rows, weights
 
 

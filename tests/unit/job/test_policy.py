@@ -282,9 +282,48 @@ def test_recipe_may_be_committed_to() -> None:
     assert read_policy(policy.pack()).recipe.commitment == bytes([3]) * 32
 
 
-def test_schedule_refuses_to_be_open_by_name() -> None:
-    error = refused(schedule=replace(SCHEDULE, kind=Kind.OPEN))
-    assert (error.expected, error.got) == ("CLOSED", "OPEN")
+OPEN = replace(
+    SCHEDULE, kind=Kind.OPEN, data_sets=(), slots=2, window=1, max_wait=60, owner_slots=2
+)
+
+
+def test_open_schedule_names_no_data_sets() -> None:
+    assert read_policy(policy_with(schedule=OPEN).pack()).schedule == OPEN
+    error = refused(schedule=replace(OPEN, data_sets=SCHEDULE.data_sets))
+    assert error.message == "an open schedule lists data sets"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"window": 0},
+        {"window": 1025},
+        {"max_wait": 0},
+        {"max_wait": 30 * 86_400 + 1},
+        {"owner_slots": 0},
+        {"owner_slots": 3},
+        {"window": 1024, "shards_per_slot": 1024},
+    ],
+    ids=str,
+)
+def test_open_schedule_refuses(parts: dict[str, Any]) -> None:
+    assert "out of bounds" in refused(schedule=replace(OPEN, **parts)).message
+
+
+@pytest.mark.parametrize("field", ["window", "max_wait", "owner_slots"])
+def test_closed_schedule_has_no_windows(field: str) -> None:
+    parts: dict[str, Any] = {field: 1}
+    error = refused(schedule=replace(SCHEDULE, **parts))
+    assert error.message == "a closed schedule has no windows"
+
+
+def test_every_owner_of_the_roster_is_one_of_an_open_schedule() -> None:
+    roster = POLICY.roster
+    assert OPEN.owners(roster) == {one.identity for one in roster if one.role is Role.OWNER}
+    assert SCHEDULE.owners(roster) == {one.owner for one in SCHEDULE.data_sets}
+    assert OPEN.allows(MARY.public, "any name")
+    assert SCHEDULE.allows(MARY.public, "icu")
+    assert not SCHEDULE.allows(MARY.public, "any name")
 
 
 def test_schedule_refuses_no_data_set() -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from chiron_stream.graph import state, training
+from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.graph.columns import Array
 from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.recipe import Recipe, Round, parameters_sha256, reference_loop
@@ -77,7 +78,7 @@ class Case:
             after = training.train_slot(
                 recipe.checked, before, self.rows(count, seed), seed=seed, first_step=step
             )
-            step += training.number_of_steps(count, self.batch_size)
+            step += number_of_steps(count, self.batch_size)
             data = state.dump(after)
         return state.parameters_digest(state.load(recipe.checked, data)).hex()
 
