@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from chiron_stream.errors import TamperDetected
+from chiron_stream.job.policy import Kind, Policy
 from chiron_stream.wire.control import Body, Fin
 from chiron_stream.wire.session import Purpose
 from chiron_stream.wire.workers import Outcome, Report
@@ -21,7 +22,9 @@ from enclave_workers.core.coordinator.events import (
     MergeFailed,
     OpenRefused,
     Reported,
+    Retried,
     Snapshotted,
+    Waited,
     Welcomed,
 )
 from enclave_workers.core.coordinator.joining import read_reported
@@ -45,12 +48,25 @@ from tests.unit.job.builders import JOHN, LAB, MARY, WARD
 SHORT = with_schedule(slots=2, shards_per_slot=2, passes=2, release_every=1)
 """A job that can come to its end within a few dozen events."""
 
+OPEN = with_schedule(
+    kind=Kind.OPEN,
+    data_sets=(),
+    slots=2,
+    shards_per_slot=2,
+    passes=2,
+    release_every=1,
+    window=1,
+    max_wait=60,
+    owner_slots=2,
+)
+"""One that goes on for ever."""
+
 
 class Chance:
     """A job to which things happen. Each decision is a number; any sequence is a possible life."""
 
-    def __init__(self) -> None:
-        self.story = Story(SHORT)
+    def __init__(self, policy: Policy = SHORT) -> None:
+        self.story = Story(policy)
         self.members: list[Member] = []
         self.workers: list[Worker] = []
         self.epoch = 1
@@ -144,6 +160,18 @@ class Chance:
             if not self.story.state.workers[worker.boot].lost:
                 self._welcome(worker, digest((worker.boot, self.epoch, detail)))
 
+    def leave(self, detail: int) -> None:
+        if self.workers:
+            self.story.tell(self.workers[detail % len(self.workers)].leaves())
+
+    def wait(self, detail: int) -> None:
+        """Let a timer come, late or early."""
+        self.story.tell(Waited(detail % 9))
+        for slot in self.story.slots:
+            if slot.held:
+                self.story.tell(Retried(slot.task))
+                return
+
     def report(self, detail: int) -> None:
         """Let any worker report any finding of any slot at hand."""
         slots = self.story.slots
@@ -206,6 +234,9 @@ ACTIONS: tuple[Callable[[Chance, int], None], ...] = (
     Chance.lose,
     Chance.welcome,
     Chance.succeed,
+    Chance.leave,
+    Chance.wait,
+    Chance.wait,
     Chance.report,
     Chance.report,
     Chance.train,

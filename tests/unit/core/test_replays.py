@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiron_stream.errors import TamperDetected
+from chiron_stream.job.policy import Policy
 from chiron_stream.wire.journal import head_of, open_entry
 from chiron_stream.wire.session import Purpose
 from enclave_workers.core.coordinator.events import Event, read_event
-from enclave_workers.core.coordinator.state import At, State
+from enclave_workers.core.coordinator.state import At, ShardStatus, State
 from enclave_workers.core.coordinator.step import step
-from tests.unit.core.chance import SHORT, Chance
+from tests.unit.core.chance import OPEN, SHORT, Chance
 from tests.unit.core.shelf import Shelf, replayed
 from tests.unit.core.story import MANIFEST, K, Story, running
 from tests.unit.job.builders import LAB, WARD
@@ -20,8 +23,11 @@ from tests.unit.job.builders import LAB, WARD
 lives = st.lists(st.integers(0, 2**20), max_size=60)
 
 
-def life(decisions: list[int], *, settled: bool = True) -> Story:
-    chance = Chance()
+policies = st.sampled_from([SHORT, OPEN])
+
+
+def life(decisions: list[int], policy: Policy = SHORT, *, settled: bool = True) -> Story:
+    chance = Chance(policy)
     if settled:
         chance.settle()
     chance.live(decisions)
@@ -43,24 +49,28 @@ def entry(story: Story, index: int) -> tuple[Event, bytes]:
     return read_event(data), head_of(record)
 
 
-@given(decisions=lives, settled=st.booleans())
-@settings(max_examples=150)
-def test_any_order_of_events_leaves_a_state_that_packs(decisions: list[int], settled: bool) -> None:
-    story = life(decisions, settled=settled)
+@given(decisions=lives, policy=policies, settled=st.booleans())
+@settings(max_examples=200)
+def test_any_order_of_events_leaves_a_state_that_packs(
+    decisions: list[int], policy: Policy, settled: bool
+) -> None:
+    story = life(decisions, policy, settled=settled)
     assert State.unpack(story.state.pack()).pack() == story.state.pack()
 
 
-@given(decisions=lives, settled=st.booleans())
-@settings(max_examples=100)
-def test_replay_gives_the_same_bytes(decisions: list[int], settled: bool) -> None:
-    story = life(decisions, settled=settled)
-    assert replayed(Shelf(story.journal), SHORT).state.pack() == story.state.pack()
+@given(decisions=lives, policy=policies, settled=st.booleans())
+@settings(max_examples=200)
+def test_replay_gives_the_same_bytes(decisions: list[int], policy: Policy, settled: bool) -> None:
+    story = life(decisions, policy, settled=settled)
+    assert replayed(Shelf(story.journal), policy).state.pack() == story.state.pack()
 
 
-@given(decisions=lives, crashes=st.lists(st.integers(0, 1000), max_size=4))
-@settings(max_examples=100)
-def test_crash_anywhere_changes_nothing(decisions: list[int], crashes: list[int]) -> None:
-    whole = life(decisions)
+@given(decisions=lives, policy=policies, crashes=st.lists(st.integers(0, 1000), max_size=4))
+@settings(max_examples=200)
+def test_crash_anywhere_changes_nothing(
+    decisions: list[int], policy: Policy, crashes: list[int]
+) -> None:
+    whole = life(decisions, policy)
     state = State()
     places = sorted({1 + crash % len(whole.journal) for crash in crashes})
     for start, end in zip([1, *places], [*places, len(whole.journal)], strict=True):
@@ -71,10 +81,33 @@ def test_crash_anywhere_changes_nothing(decisions: list[int], crashes: list[int]
     assert state.pack() == whole.state.pack()
 
 
-@given(decisions=lives, place=st.integers(0, 1000))
-@settings(max_examples=100)
-def test_step_is_a_function_of_the_state_s_bytes(decisions: list[int], place: int) -> None:
-    story = life(decisions)
+@given(decisions=lives, policy=policies)
+@settings(max_examples=200)
+def test_no_shard_is_used_more_often_than_planned_whatever_happens(
+    decisions: list[int], policy: Policy
+) -> None:
+    state = life(decisions, policy).state
+    shards = [one for data_set in state.data_sets for one in data_set.shards.values()]
+    assert all(one.uses <= policy.schedule.passes for one in shards)
+    if state.finished:
+        assert {one.uses for one in shards if one.status is ShardStatus.TRAINED} <= {1, 2}
+    found = Counter(one.status for one in shards)
+    done = state.accepted - found.total()
+    assert (
+        done
+        == state.count(ShardStatus.TRAINED)
+        - found[ShardStatus.TRAINED]
+        + state.count(ShardStatus.VOID)
+        - found[ShardStatus.VOID]
+    ), "what was forgotten was done with"
+
+
+@given(decisions=lives, policy=policies, place=st.integers(0, 1000))
+@settings(max_examples=200)
+def test_step_is_a_function_of_the_state_s_bytes(
+    decisions: list[int], policy: Policy, place: int
+) -> None:
+    story = life(decisions, policy)
     index = 1 + place % (len(story.journal) - 1)
     before = State()
     for earlier in range(1, index):
