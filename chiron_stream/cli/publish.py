@@ -67,7 +67,8 @@ def _read(path: Path, schema: Schema) -> Table:
 def _only_data_set(job: Job, identity: bytes) -> str:
     names = [one.name for one in job.policy.schedule.data_sets if one.owner == identity]
     if len(names) != 1:
-        raise UsageRefused("which data set?", expected="--dataset NAME", got=", ".join(names))
+        listed = ", ".join(names) or "none listed: in an open job its owner names it"
+        raise UsageRefused("which data set?", expected="--dataset NAME", got=listed)
     return names[0]
 
 

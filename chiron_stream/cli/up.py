@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from chiron_stream.broker.local import LocalKafka
 from chiron_stream.cli.common import Context, context, parser
@@ -23,6 +24,9 @@ from chiron_stream.local.directory import JobDirectory
 from chiron_stream.local.running import RunningJob
 from chiron_stream.local.services import Service
 
+MOST_WORKERS: Final = 64
+"""Of one role, on one machine."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Start what was asked for, say where it is, and keep it until told to end."""
@@ -30,6 +34,10 @@ def run(arguments: Sequence[str]) -> int:
     made.add_argument("directory", nargs="?", type=Path, help="of a job, made by chiron init")
     made.add_argument("--broker-only", action="store_true", help="start a broker and nothing else")
     made.add_argument("--port", type=int, help="of the broker; the default is a free one")
+    for role in ("trainer", "predictor"):
+        made.add_argument(
+            f"--{role}s", type=_count, default=1, metavar="N", help=f"how many {role}s (1)"
+        )
     add_simulation(made)
     ready = context(made.parse_args(arguments))
     if ready.flags.broker_only == (ready.flags.directory is not None):
@@ -38,6 +46,13 @@ def run(arguments: Sequence[str]) -> int:
     if ready.flags.broker_only:
         return _broker(ready)
     return _job(ready, JobDirectory(ready.flags.directory.resolve()))
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"0 to {MOST_WORKERS}")
+    return count
 
 
 def _job(ready: Context, directory: JobDirectory) -> int:
@@ -57,6 +72,11 @@ def _job(ready: Context, directory: JobDirectory) -> int:
         kafka=ready.settings.kafka,
         heap_mb=ready.settings.number("heap_mb"),
         cache=ready.settings.path("cache"),
+        workers={
+            "coordinator": 1,
+            "trainer": ready.flags.trainers,
+            "predictor": ready.flags.predictors,
+        },
         report=ready.output.note,
         ended=ended,
     )

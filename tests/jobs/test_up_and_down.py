@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
 from chiron_stream.broker.local import LocalKafka
+from chiron_stream.local.directory import JobDirectory
+from enclave_workers.core.coordinator.presence import LOST_AFTER
 from tests.jobs import jobs, processes
 from tests.jobs.command import Up, chiron
 from tests.jobs.conftest import NewDirectory
@@ -55,6 +60,40 @@ def test_down_stops_a_job_and_waits_until_nothing_of_it_is_left(
     assert list(directory.run.glob("*.json")) == []
     again = chiron("down", directory.path)
     assert (again.returncode, again.stderr) == (0, "no job is running\n")
+
+
+def seconds_without(directory: JobDirectory, trainer: str, ending: int) -> float:
+    """End a trainer; return the seconds until the job has gone on for some rounds."""
+
+    def rounds() -> int:
+        return int(jobs.progress(directory, "coordinator-0")["round"])
+
+    began = time.monotonic()
+    os.kill(jobs.progress(directory, trainer)["pid"], ending)
+    ended = rounds()
+    eventually(lambda: rounds() > ended + 2, "the job goes on", 30)
+    return time.monotonic() - began
+
+
+def test_worker_that_is_told_to_end_leaves_its_work_to_another_at_once(
+    kafka: LocalKafka, new_directory: NewDirectory
+) -> None:
+    """Both trainers have a slot in each round, so that a round needs whoever ends."""
+    schedule = {"slots": 2, "shards_per_slot": 1, "passes": 5000}
+    directory = new_directory(schedule=schedule)
+    servers = ("--bootstrap-servers", kafka.bootstrap_servers)
+    with Up(directory, *servers, "--trainers", "2") as up, ExitStack() as stack:
+        assert "trainer-1" in up.ready()["workers"]
+        for trainer in ("trainer-0", "trainer-1"):
+            jobs.reaches(directory, "ready", trainer)
+        parties = stack.enter_context(jobs.Parties(directory))
+        parties.provider().publish(jobs.export())
+        for owner in jobs.OWNERS:
+            parties.publish(owner)
+        jobs.reaches(directory, "training")
+        told = seconds_without(directory, "trainer-0", signal.SIGTERM)
+        killed = seconds_without(directory, "trainer-1", signal.SIGKILL)
+    assert told < LOST_AFTER - 1 < killed, "without a word it takes a time-out"
 
 
 def test_interrupt_while_the_workers_start_stops_everything(
