@@ -49,6 +49,7 @@ from typing import Final, Self, TypeVar
 from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.drift import apply
 from chiron_stream.broker.memory import MemoryBroker
+from chiron_stream.broker.memory.groups import MemoryGroups
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.clients.party import Party
 from chiron_stream.clients.provider import ModelProvider
@@ -164,6 +165,7 @@ class LocalJob:
         self.job = self.directory.job()
         self._catalogue = load_catalogue()
         self.broker = broker or MemoryBroker(limit_of=self._catalogue.value_limit)
+        self._groups = MemoryGroups(self.broker, self._partitions)
         self._planned = workers
         self._threads = threads
         self._authority = Authority.load(self.directory.quoting)
@@ -183,11 +185,15 @@ class LocalJob:
     def start_worker(self, role: str) -> str:
         """Start one more worker of a role and return its name, such as ``trainer-0``."""
         name = f"{role}-{sum(one.role == role for one in self.workers.values())}"
-        effects = Effects(self.broker, self._catalogue, self.job.policy.name)
+        name_of_job = self.job.policy.name
+        effects = Effects(self.broker, self._catalogue, name_of_job, join=self._groups.join)
         outside = Outside(self.directory.job_file.read_text("utf-8"), self._threads, self._relay)
         told = self._told if role == "coordinator" else _unheard
         self.workers[name] = LocalWorker(name, role, effects, outside, told)
         return name
+
+    def _partitions(self, topic: str) -> int:
+        return self.broker.administration().describe([topic])[topic].partitions
 
     def _relay(self, request: bytes) -> bytes:
         return answer(self._authority, request, int(time.time()))

@@ -53,6 +53,24 @@ class Tail(Document):
 
 
 @dataclass(frozen=True)
+class Consume(Document):
+    """Share a topic with others of this role; its records come by :class:`Poll` too."""
+
+    KIND: ClassVar[int] = 424
+    topic: Name
+
+
+@dataclass(frozen=True)
+class Settled(Document):
+    """Records of a shared topic are done with: no other worker needs to take them."""
+
+    KIND: ClassVar[int] = 425
+    topic: Name
+    partition: int
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Poll(Document):
     """Return what the followed partitions have, waiting up to ``wait_ms`` for the first."""
 
@@ -259,6 +277,8 @@ class Untaken(Document):
 Request = (
     Begin
     | Tail
+    | Consume
+    | Settled
     | Poll
     | Read
     | Reach
@@ -276,6 +296,8 @@ Answer = Job | Lines | Marks | Positions | Relayed | Collected | Hint | Taken | 
 read_request: Callable[[bytes], Request] = union(
     Begin,
     Tail,
+    Consume,
+    Settled,
     Poll,
     Read,
     Reach,

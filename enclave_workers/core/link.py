@@ -86,6 +86,14 @@ class Link:
         """Follow a partition by :meth:`poll`, from ``offset`` on."""
         self._ask(courier.Tail(topic, partition, offset, committed), courier.Taken)
 
+    def consume(self, topic: str) -> None:
+        """Share a topic with the others of this role, by :meth:`poll`."""
+        self._ask(courier.Consume(topic), courier.Taken)
+
+    def settle(self, topic: str, partition: int, offsets: Sequence[int]) -> None:
+        """Be done with records of a shared topic."""
+        self._ask(courier.Settled(topic, partition, tuple(offsets)), courier.Taken)
+
     def poll(self, limit: int, wait_ms: int) -> Lines:
         """Return what the followed partitions have."""
         return self._ask(courier.Poll(limit, wait_ms), Lines)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from chiron_stream import events
 from chiron_stream.attestation.evidence import ROLES
 from chiron_stream.attestation.verification import short
 from chiron_stream.broker.catalogue import load_catalogue
+from chiron_stream.broker.groups import Group, Joining
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.cli.common import EXIT_CODES
 from chiron_stream.errors import ChironError, EvidenceRefused, UsageRefused
@@ -116,12 +117,23 @@ def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str
     outside = Outside(text, flags.threads, _relay(flags.quoting_service), both)
     with KafkaBroker(servers, settings.kafka, limit_of=catalogue.value_limit) as broker:
         broker.connect()
-        effects = Effects(broker, catalogue, job.policy.name, at_point)
+        join = _joining(servers, settings.kafka, job.policy.name)
+        effects = Effects(broker, catalogue, job.policy.name, at_point, join)
         server = Server(effects, outside, Telemetry(flags.role, flags.status).told)
         try:
             return _with_core(flags, core, server)
         finally:
             effects.close()
+
+
+def _joining(servers: str, properties: Mapping[str, str], name: str) -> Joining:
+    def join(topic: str, arrived: Callable[[], None]) -> Group:
+        from enclave_workers.courier.predictor import FaustGroup
+
+        group = f"chiron.{name}.{topic.rpartition('.')[2]}"
+        return FaustGroup(servers, properties, topic, group, arrived)
+
+    return join
 
 
 def _read(path: Path) -> str:

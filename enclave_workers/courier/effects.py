@@ -13,6 +13,7 @@ from typing import Final
 
 from chiron_stream.broker.catalogue import Catalogue
 from chiron_stream.broker.extents import read_until
+from chiron_stream.broker.groups import Group, Joining
 from chiron_stream.broker.ranges import refuse_out_of_range
 from chiron_stream.broker.records import Isolation, Outgoing, Partition, Record, Watermarks
 from chiron_stream.broker.seam import Broker, Producer, Reader, TransactionalWriter
@@ -40,6 +41,8 @@ POINTS: Final = (
     "read.after",
     "poll.before",
     "poll.after",
+    "settle.before",
+    "settle.after",
 )
 """Where a crash may be asked for: before an effect, when records are handed over and nobody has
 acknowledged them yet, and when it is done and the core does not know."""
@@ -91,6 +94,7 @@ class Effects:
 
     :param name: the job's, as in its topics; the coordinator's transactional id comes from it.
     :param at_point: called with a point's name whenever it is passed.
+    :param join: joins the group that shares a topic, for roles that share one.
     """
 
     def __init__(
@@ -99,11 +103,14 @@ class Effects:
         catalogue: Catalogue,
         name: str,
         at_point: Callable[[str], None] = no_point,
+        join: Joining | None = None,
     ) -> None:
         self._broker = broker
         self._catalogue = catalogue
         self._name = name
         self._at = at_point
+        self._join = join
+        self._groups: dict[str, Group] = {}
         self._producer: Producer | None = None
         self._writer: TransactionalWriter | None = None
         self._arrived = threading.Condition()
@@ -154,6 +161,26 @@ class Effects:
         isolation = Isolation.READ_COMMITTED if committed else Isolation.READ_UNCOMMITTED
         self._wanted.setdefault(isolation, {})[self.place(topic, partition)] = offset
 
+    def consume(self, topic: str) -> None:
+        """Join the group that shares a topic.
+
+        :raises UsageRefused: this worker shares none.
+        """
+        if self._join is None:
+            raise UsageRefused("this worker shares no topic", got=topic)
+        name = self.place(topic, 0).topic
+        self._groups[topic] = self._join(name, self._wake)
+
+    def _wake(self) -> None:
+        with self._arrived:
+            self._arrived.notify_all()
+
+    def settle(self, topic: str, partition: int, offsets: Sequence[int]) -> None:
+        """Be done with records of a shared topic."""
+        self._at("settle.before")
+        self._groups[topic].settle(self.place(topic, partition), offsets)
+        self._at("settle.after")
+
     def poll(self, limit: int, seconds: float) -> list[Record]:
         """Return followed records, waiting up to ``seconds`` for the first."""
         self._at("poll.before")
@@ -170,11 +197,15 @@ class Effects:
                 while follower.records and len(taken) < limit:
                     taken.append(follower.records.popleft())
             self._arrived.notify_all()
+            for group in self._groups.values():
+                taken += group.taken(limit - len(taken))
         self._at("poll.after")
         return taken
 
     def _anything(self) -> bool:
-        return any(one.records or one.error is not None for one in self._followers)
+        return any(one.records or one.error is not None for one in self._followers) or any(
+            group.waits() for group in self._groups.values()
+        )
 
     def read(
         self, topic: str, partition: int, first: int, end: int, *, committed: bool
@@ -291,6 +322,8 @@ class Effects:
 
     def close(self) -> None:
         """Disconnect from everything."""
+        for group in self._groups.values():
+            group.close()
         for follower in self._followers:
             follower.stop()
         for reader in self._readers.values():

@@ -70,6 +70,14 @@ class Server:
         )
         return courier.Taken()
 
+    def _consume(self, request: courier.Consume) -> courier.Answer:
+        self._effects.consume(request.topic)
+        return courier.Taken()
+
+    def _settled(self, request: courier.Settled) -> courier.Answer:
+        self._effects.settle(request.topic, request.partition, request.offsets)
+        return courier.Taken()
+
     def _reach(self, request: courier.Reach) -> courier.Answer:
         marks = self._effects.watermarks(request.topic, request.partition)
         return courier.Marks(*marks, self._effects.partitions(request.topic))
@@ -134,6 +142,8 @@ class Server:
 _HANDLERS: Final[dict[type[courier.Request], Callable[[Server, Any], courier.Answer]]] = {
     courier.Begin: Server._begin,
     courier.Tail: Server._tail,
+    courier.Consume: Server._consume,
+    courier.Settled: Server._settled,
     courier.Poll: Server._poll,
     courier.Read: Server._read,
     courier.Reach: Server._reach,

@@ -80,7 +80,15 @@ ALLOWED: Exceptions = {
         "chiron_stream.settings": "reads the user's configuration",
         "chiron_stream.simulation": "carries sealed bytes to the quoting service; measures files",
     },
-    f"{COURIER}.predictor": {"faust": "reads queries as a member of a group, by I/O of its own"},
+    f"{COURIER}.predictor": {
+        "faust": "reads queries as a member of a group, by I/O of its own",
+        "asyncio": "Faust's event loop",
+        "threading": "Faust's event loop has a thread of its own",
+        "logging": "Faust's logger is no louder than the courier's",
+        "chiron_stream.broker": "records, and what a group is",
+        "tempfile": "Faust wants a directory, and puts nothing of ours there",
+        "shutil": "that directory goes with it",
+    },
     f"{CORE}.link": {
         "socket": "the one connection of a core",
         ".recv": "the one connection of a core",

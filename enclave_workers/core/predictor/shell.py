@@ -41,7 +41,7 @@ from enclave_workers.core.recipes import BoundRecipe, bound_recipe
 from enclave_workers.core.tee import Tee
 
 LOOK_BACK: Final = 10_000
-"""Offsets of each partition of queries and answers that a new boot looks back over."""
+"""Offsets of each partition of answers that a new boot looks back over."""
 
 PENDING: Final = 10_000
 """Queries that wait for their session, their grant or the first release; the oldest go."""
@@ -104,7 +104,7 @@ class Predictor:
         return bound_recipe(self._policy, read_object(self._link, task.definition))
 
     def _begin(self) -> None:
-        """Follow sessions, and queries from a bounded way back; skip what has its answer."""
+        """Follow sessions, and a share of the queries; skip what has its answer."""
         self._link.tail("sessions", self._link.reach("sessions").low)
         for partition in range(self._link.reach("answers").partitions):
             marks = self._link.reach("answers", partition)
@@ -115,10 +115,7 @@ class Predictor:
                 name = answer_name(line.value)
                 if name is not None:
                     self._ledger.elsewhere.add(name)
-        for partition in range(self._link.reach("queries").partitions):
-            marks = self._link.reach("queries", partition)
-            start = max(marks.low, marks.high - LOOK_BACK)
-            self._link.tail("queries", start, partition=partition, committed=False)
+        self._link.consume("queries")
 
     def _turn(self, lines: list[Line], _now: float) -> None:
         queries = self._pending
@@ -138,6 +135,17 @@ class Predictor:
         for start in range(0, len(ready), size):
             self._answer(self._release, ready[start : start + size])
         del self._pending[: max(0, len(self._pending) - PENDING)]
+        self._settle(queries)
+
+    def _settle(self, looked_at: list[Line]) -> None:
+        """Be done, for all predictors, with what was answered, refused or given up."""
+        waiting = {(line.partition, line.offset) for line in self._pending}
+        done: dict[int, list[int]] = {}
+        for line in looked_at:
+            if (line.partition, line.offset) not in waiting:
+                done.setdefault(line.partition, []).append(line.offset)
+        for partition, offsets in done.items():
+            self._link.settle("queries", partition, offsets)
 
     def _session(self, line: Line) -> None:
         if line.offset < self._sessions_next or self._release is None:
