@@ -185,12 +185,16 @@ class LocalJob:
     def start_worker(self, role: str) -> str:
         """Start one more worker of a role and return its name, such as ``trainer-0``."""
         name = f"{role}-{sum(one.role == role for one in self.workers.values())}"
-        name_of_job = self.job.policy.name
-        effects = Effects(self.broker, self._catalogue, name_of_job, join=self._groups.join)
+        effects = self.effects()
         outside = Outside(self.directory.job_file.read_text("utf-8"), self._threads, self._relay)
         told = self._told if role == "coordinator" else _unheard
         self.workers[name] = LocalWorker(name, role, effects, outside, told)
         return name
+
+    def effects(self) -> Effects:
+        """Return what one more courier does to the broker."""
+        name = self.job.policy.name
+        return Effects(self.broker, self._catalogue, name, join=self._groups.join)
 
     def _partitions(self, topic: str) -> int:
         return self.broker.administration().describe([topic])[topic].partitions

@@ -20,6 +20,7 @@ from unittest.mock import patch
 import psutil
 
 from chiron_stream.broker.catalogue import Catalogue
+from chiron_stream.broker.groups import Joining
 from chiron_stream.broker.records import Record
 from chiron_stream.broker.seam import Broker
 from chiron_stream.wire.courier import Send
@@ -80,9 +81,14 @@ class NotedEffects(Effects):
     """Effects that say which topics they are about while they pass their points."""
 
     def __init__(
-        self, broker: Broker, catalogue: Catalogue, name: str, executioner: Executioner
+        self,
+        broker: Broker,
+        catalogue: Catalogue,
+        name: str,
+        executioner: Executioner,
+        join: Joining | None = None,
     ) -> None:
-        super().__init__(broker, catalogue, name, executioner)
+        super().__init__(broker, catalogue, name, executioner, join)
         self._executioner = executioner
 
     @contextmanager

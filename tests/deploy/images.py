@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.job.terms import read_terms
 from chiron_stream.recipe import Recipe
 from chiron_stream.simulation.authority import Authority
 from chiron_stream.simulation.service import answer
 from deploy.gramine.contents import gpu_build, image_files
 from deploy.gramine.libraries import RUNTIME, with_libraries
-from enclave_workers.courier.effects import Effects
 from enclave_workers.courier.serving import Outside, Server
 from enclave_workers.local import LocalJob
 
@@ -68,14 +66,13 @@ def core(
     job: LocalJob, command: Sequence[str], environment: Mapping[str, str], directory: Path
 ) -> Iterator[None]:
     """Run a core's process and its courier, which is a thread of ours."""
-    catalogue = load_catalogue()
     authority = Authority.load(job.directory.quoting)
     outside = Outside(
         job.directory.job_file.read_text("utf-8"),
         1,
         lambda request: answer(authority, request, int(time.time())),
     )
-    effects = Effects(job.broker, catalogue, job.job.policy.name)
+    effects = job.effects()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(ACCEPT_SECONDS)
         port = str(listener.getsockname()[1])
