@@ -121,10 +121,14 @@ class TransactionalWriter(Closing, Protocol):
         """Open the next transaction; the one before must have been committed."""
         ...
 
-    def send_plain(self, records: Sequence[Outgoing]) -> list[Position]:
+    def send_plain(
+        self, records: Sequence[Outgoing], sent: Callable[[], None] = lambda: None
+    ) -> list[Position]:
         """Append outside any transaction and wait until all are acknowledged.
 
         For chunks that a later transaction's head points to: without the head they are garbage.
+
+        :param sent: called when all are handed over, before any acknowledgement is waited for.
         """
         ...
 

@@ -119,7 +119,7 @@ def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str
         broker.connect()
         join = _joining(servers, settings.kafka, job.policy.name)
         effects = Effects(broker, catalogue, job.policy.name, at_point, join)
-        server = Server(effects, outside, Telemetry(flags.role, flags.status).told)
+        server = Server(effects, outside, Telemetry(flags.role, flags.status, effects).told)
         try:
             return _with_core(flags, core, server)
         finally:
@@ -279,9 +279,10 @@ class _Ending:
 class Telemetry:
     """Counts of a core, to the log and to a status file; an allow-list of fields."""
 
-    def __init__(self, role: str, path: Path | None) -> None:
+    def __init__(self, role: str, path: Path | None, effects: Effects) -> None:
         self._role = role
         self._path = path
+        self._effects = effects
 
     def told(self, progress: courier.Progress) -> None:
         """Show what a core says of itself."""
@@ -290,9 +291,8 @@ class Telemetry:
         shown = {**fields, "waiting_for": progress.waiting_for or "nothing"}
         events.emit("worker.progress", role=self._role, **shown)
         if self._path is not None:
-            scratch = self._path.with_suffix(".new")
-            scratch.write_text(json.dumps({"role": self._role, "pid": os.getpid(), **fields}))
-            scratch.rename(self._path)
+            status = {"role": self._role, "pid": os.getpid(), **fields}
+            self._effects.show(self._path, json.dumps(status))
 
 
 if __name__ == "__main__":

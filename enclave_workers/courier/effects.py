@@ -1,32 +1,44 @@
-"""All I/O of a courier's Kafka side, behind named points where a crash may be asked for.
+"""All I/O of a courier, behind named points where a crash may be asked for.
+
+What a courier does besides: it starts its core, talks to it over their one connection, logs, and
+reads job file and configuration before there is a core.
 
 A test that wants a process to die at a point passes ``at_point``; in production it does nothing.
+Some effects have no point, because they change nothing, in a broker or here, and leave no state to
+lose: watermarks and numbers of partitions, files that the operator named, the clock. A worker that
+dies around one of them dies as it would at the points before and behind it, and asks again when it
+is started again. To follow a topic does nothing until the next poll, and what was read ahead is
+nobody's until a poll hands it over. ``tests/architecture/test_effects.py`` lists them by name.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from chiron_stream.broker.catalogue import Catalogue
 from chiron_stream.broker.extents import read_until
 from chiron_stream.broker.groups import Group, Joining
 from chiron_stream.broker.ranges import refuse_out_of_range
-from chiron_stream.broker.records import Isolation, Outgoing, Partition, Record, Watermarks
+from chiron_stream.broker.records import (
+    Isolation,
+    Outgoing,
+    Partition,
+    Position,
+    Record,
+    Watermarks,
+)
 from chiron_stream.broker.seam import Broker, Producer, Reader, TransactionalWriter
-from chiron_stream.errors import ChironError, Fenced, UsageRefused
+from chiron_stream.errors import Fenced, UsageRefused
 from chiron_stream.wire.courier import ANSWER_BYTES, Send
+from enclave_workers.courier.following import Follower
 
 MARK_HEADER: Final = "mark"
-_FETCH_WAIT: Final = 0.25
 _READ_WAIT: Final = 0.01
 """Seconds that a broker may hold a read back for more: reads of what is there do not wait."""
-
-QUEUE: Final = 2000
-"""Records read ahead for a core, at most."""
 
 POINTS: Final = (
     "append.before",
@@ -41,52 +53,24 @@ POINTS: Final = (
     "read.after",
     "poll.before",
     "poll.after",
+    "consume.before",
+    "consume.after",
     "settle.before",
     "settle.after",
+    "newest.before",
+    "newest.after",
+    "relay.before",
+    "relay.after",
+    "status.before",
+    "status.sent",
+    "status.after",
 )
-"""Where a crash may be asked for: before an effect, when records are handed over and nobody has
-acknowledged them yet, and when it is done and the core does not know."""
+"""Where a crash may be asked for: before an effect, when it is handed over and nobody has
+acknowledged it yet, and when it is done and the core does not know."""
 
 
 def no_point(_name: str) -> None:
     """Pass every point by."""
-
-
-class Follower:
-    """A thread that reads followed partitions ahead, in order, into a bounded queue."""
-
-    def __init__(self, reader: Reader, arrived: threading.Condition) -> None:
-        self._reader = reader
-        self._arrived = arrived
-        self.records: deque[Record] = deque()
-        self.error: ChironError | None = None
-        self._stop = False
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop:
-            try:
-                records = self._reader.poll(_FETCH_WAIT)
-            except ChironError as error:
-                with self._arrived:
-                    self.error = error
-                    self._arrived.notify_all()
-                return
-            with self._arrived:
-                self.records.extend(records)
-                if records:
-                    self._arrived.notify_all()
-                while len(self.records) > QUEUE and not self._stop:
-                    self._arrived.wait(_FETCH_WAIT)
-
-    def stop(self) -> None:
-        """End the thread and its reader."""
-        with self._arrived:
-            self._stop = True
-            self._arrived.notify_all()
-        self._thread.join()
-        self._reader.close()
 
 
 class Effects:
@@ -168,8 +152,10 @@ class Effects:
         """
         if self._join is None:
             raise UsageRefused("this worker shares no topic", got=topic)
+        self._at("consume.before")
         name = self.place(topic, 0).topic
         self._groups[topic] = self._join(name, self._wake)
+        self._at("consume.after")
 
     def _wake(self) -> None:
         with self._arrived:
@@ -219,15 +205,9 @@ class Effects:
         place = self.place(topic, partition)
         self._check_range(place, first, end)
         reader = self._reader(place, first, committed=committed)
-        taken: list[Record] = []
-        size = 0
-        for record in read_until(reader, place, end):
-            if taken and size + len(record.value) > ANSWER_BYTES:
-                return taken, record.offset
-            taken.append(record)
-            size += len(record.value)
+        taken, behind = _fitting(read_until(reader, place, end), end)
         self._at("read.after")
-        return taken, end
+        return taken, behind
 
     def _check_range(self, place: Partition, first: int, end: int) -> None:
         """Refuse offsets that the partition does not have; ask again only beyond what is known.
@@ -255,16 +235,18 @@ class Effects:
         """Append outside transactions; return offsets when all are acknowledged."""
         self._at("append.before")
         outgoing = [self._outgoing(record) for record in records]
-        if self._writer is not None:
-            offsets = tuple(one.offset for one in self._writer.send_plain(outgoing))
-        else:
-            if self._producer is None:
-                self._producer = self._broker.producer()
-            deliveries = [self._producer.send(record) for record in outgoing]
-            self._at("append.sent")
-            offsets = tuple(one.result().offset for one in deliveries)
+        positions = self._appended(outgoing, lambda: self._at("append.sent"))
         self._at("append.after")
-        return offsets
+        return tuple(one.offset for one in positions)
+
+    def _appended(self, records: Sequence[Outgoing], sent: Callable[[], None]) -> list[Position]:
+        if self._writer is not None:
+            return self._writer.send_plain(records, sent)
+        if self._producer is None:
+            self._producer = self._broker.producer()
+        deliveries = [self._producer.send(record) for record in records]
+        sent()
+        return [one.result() for one in deliveries]
 
     def _outgoing(self, record: Send) -> Outgoing:
         headers = ((MARK_HEADER, record.mark),) if record.mark else ()
@@ -303,18 +285,41 @@ class Effects:
 
     def newest_mark(self, topic: str, mark: bytes, look_back: int) -> int:
         """Return the offset of the newest record with a mark, or -1; looks back so far."""
+        self._at("newest.before")
         place = self.place(topic, 0)
         marks = self._broker.watermarks(place)
         first = max(marks.low, marks.stable - look_back)
-        if first >= marks.stable:
-            return -1
+        found = self._marked(place, first, marks.stable, mark) if first < marks.stable else []
+        self._at("newest.after")
+        return max(found, default=-1)
+
+    def _marked(self, place: Partition, first: int, end: int, mark: bytes) -> list[int]:
         with self._broker.reader({place: first}) as reader:
-            found = [
+            return [
                 record.offset
-                for record in read_until(reader, place, marks.stable)
+                for record in read_until(reader, place, end)
                 if (MARK_HEADER, mark) in record.headers
             ]
-        return found[-1] if found else -1
+
+    def relay(self, carry: Callable[[bytes], bytes], request: bytes) -> bytes:
+        """Return what the quoting service answers; ``carry`` takes bytes there and back."""
+        self._at("relay.before")
+        answer = carry(request)
+        self._at("relay.after")
+        return answer
+
+    def show(self, status: Path, text: str) -> None:
+        """Replace a status file as a whole."""
+        self._at("status.before")
+        scratch = status.with_suffix(".new")
+        scratch.write_text(text)
+        self._at("status.sent")
+        scratch.rename(status)
+        self._at("status.after")
+
+    def contents(self, *files: Path) -> tuple[bytes, ...]:
+        """Return the bytes of files that the operator named."""
+        return tuple(one.read_bytes() for one in files)
 
     def now(self) -> float:
         """Return Unix seconds."""
@@ -331,3 +336,15 @@ class Effects:
         for client in (self._producer, self._writer):
             if client is not None:
                 client.close()
+
+
+def _fitting(records: Iterable[Record], end: int) -> tuple[list[Record], int]:
+    """Return the records that fit into one answer, one at least, and the offset behind them."""
+    taken: list[Record] = []
+    size = 0
+    for record in records:
+        if taken and size + len(record.value) > ANSWER_BYTES:
+            return taken, record.offset
+        taken.append(record)
+        size += len(record.value)
+    return taken, end

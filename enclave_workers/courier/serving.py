@@ -127,7 +127,7 @@ class Server:
     def _relay(self, request: courier.Relay) -> courier.Answer:
         if self._outside.relay is None:
             raise UsageRefused("there is no quoting service", hint="run: chiron up")
-        return courier.Relayed(self._outside.relay(request.request))
+        return courier.Relayed(self._effects.relay(self._outside.relay, request.request))
 
     def _collateral(self, _request: courier.Collateral) -> courier.Answer:
         if self._outside.collateral is None:
@@ -135,8 +135,7 @@ class Server:
                 "there is no collateral for hardware quotes",
                 hint="name its files with --collateral and --root",
             )
-        json, der = self._outside.collateral
-        return courier.Collected(json.read_bytes(), der.read_bytes())
+        return courier.Collected(*self._effects.contents(*self._outside.collateral))
 
 
 _HANDLERS: Final[dict[type[courier.Request], Callable[[Server, Any], courier.Answer]]] = {

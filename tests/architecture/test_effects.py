@@ -50,13 +50,20 @@ ALLOWED: Exceptions = {
         "chiron_stream.broker": "the broker: what this module is for",
         "time.time": "the clock that cores are told",
         "threading": "followed partitions are read ahead",
+        "pathlib.Path": "the status file, and files that the operator named",
+        ".read_bytes": "collateral for hardware quotes, from files that the operator named",
+        ".write_text": "the status file",
+        ".rename": "the status file",
+    },
+    f"{COURIER}.following": {
+        "chiron_stream.broker": "what a reader and a record are",
+        "threading": "followed partitions are read ahead",
     },
     f"{COURIER}.serving": {
         "socket": "the connection of its core",
         ".recv": "the connection of its core",
         ".sendall": "the connection of its core",
-        "pathlib.Path": "collateral for hardware quotes, from files that the operator names",
-        ".read_bytes": "collateral for hardware quotes, from files that the operator names",
+        "pathlib.Path": "names of files, for the effects to read",
     },
     f"{COURIER}.__main__": {
         "os": "environment, own process id, the pipe of its starter",
@@ -70,10 +77,8 @@ ALLOWED: Exceptions = {
         "subprocess": "starts its core",
         "threading": "watches its starter",
         "time.monotonic": "how long a core may take to connect",
-        "pathlib.Path": "job file and status file",
-        ".read_text": "job file",
-        ".write_text": "status file",
-        ".rename": "status file",
+        "pathlib.Path": "job file, and names of files for the effects",
+        ".read_text": "job file, before there is a core",
         ".connect": "reaches the broker before the core starts",
         "chiron_stream.broker": "makes the broker and hands it to the effects",
         "chiron_stream.events": "the log",
@@ -117,6 +122,19 @@ ALLOWED: Exceptions = {
     },
 }
 """By module: a name, or a method behind a dot, and why. Modules to come may be listed before."""
+
+
+WITHOUT_POINTS: Mapping[str, str] = {
+    "place": "a name, no effect",
+    "topic_of": "a name, no effect",
+    "follow": "nothing happens until the next poll",
+    "partitions": "a question that changes nothing: whoever dies with the answer asks again",
+    "watermarks": "a question that changes nothing: whoever dies with the answer asks again",
+    "contents": "files that nobody writes while a worker runs; for hardware quotes alone",
+    "now": "the clock",
+    "close": "the end of the courier",
+}
+"""Public methods of the effects that pass no point, and why."""
 
 
 def imported(tree: ast.Module) -> dict[str, str]:
@@ -219,17 +237,70 @@ def test_every_exception_is_needed(module: str, name: str) -> None:
         assert violations(module, source, {module: rest}), f"{module} does not use {name}"
 
 
-def test_points_of_the_effects_module_are_those_that_are_registered() -> None:
-    tree = ast.parse(modules()[f"{COURIER}.effects"])
-    passed = [
-        node.args[0].value
+def effects(source: str) -> Iterator[ast.FunctionDef]:
+    """Yield the public methods of the class of effects."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and node.name == "Effects":
+            for one in node.body:
+                if isinstance(one, ast.FunctionDef) and not one.name.startswith("_"):
+                    yield one
+
+
+def points(tree: ast.AST) -> list[tuple[str, int]]:
+    """Return the points that are passed somewhere in a tree, with their lines, in order."""
+    found = [
+        (str(node.args[0].value), node.lineno)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "_at"
         and isinstance(node.args[0], ast.Constant)
     ]
-    assert sorted(map(str, passed)) == sorted(POINTS)
+    return sorted(found, key=lambda one: one[1])
+
+
+def misplaced(method: ast.FunctionDef) -> list[str]:
+    """Return what is wrong with the points of an effect: none, in no pair, or one left out."""
+    passed = points(method)
+    if not passed:
+        listed = method.name in WITHOUT_POINTS
+        return [] if listed else [f"{method.name} has no point and is not listed"]
+    if method.name in WITHOUT_POINTS:
+        return [f"{method.name} is listed and has points"]
+    (first, start), (last, end) = passed[0], passed[-1]
+    name = first.partition(".")[0]
+    found = [] if (first, last) == (f"{name}.before", f"{name}.after") else [f"{first} to {last}"]
+    returns = [node.lineno for node in ast.walk(method) if isinstance(node, ast.Return)]
+    early = [f"{method.name} returns before {last}" for line in returns if start < line < end]
+    return found + early
+
+
+def test_points_of_the_effects_module_are_those_that_are_registered() -> None:
+    passed = [name for name, _ in points(ast.parse(modules()[f"{COURIER}.effects"]))]
+    assert sorted(passed) == sorted(POINTS)
+
+
+def test_every_effect_stands_between_its_points_or_is_listed_without() -> None:
+    methods = list(effects(modules()[f"{COURIER}.effects"]))
+    assert [fault for one in methods for fault in misplaced(one)] == []
+    assert set(WITHOUT_POINTS) <= {one.name for one in methods}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def peek(self): return self._broker.peek()",
+        "def now(self):\n  self._at('now.before')\n  self._at('now.after')",
+        "def peek(self):\n  self._at('peek.before')\n  return 1",
+        "def peek(self):\n  self._at('peek.before')\n  self._at('poll.after')",
+        "def peek(self):\n  self._at('peek.before')\n  if self: return 1\n  self._at('peek.after')",
+    ],
+    ids=["no point", "listed and pointed", "no end", "another end", "early return"],
+)
+def test_lint_notices_an_effect_whose_points_are_wrong(body: str) -> None:
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    (method,) = effects(f"class Effects:\n{lines}")
+    assert misplaced(method)
 
 
 @pytest.mark.parametrize(

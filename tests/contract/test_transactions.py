@@ -192,6 +192,20 @@ def test_plain_sends_are_seen_without_any_commit(broker: Broker, new_topic: NewT
         assert settled(broker, heads) == []
 
 
+def test_plain_sends_tell_once_when_all_are_handed_over(
+    broker: Broker, new_topic: NewTopic
+) -> None:
+    chunks, heads = new_topic(), new_topic()
+    told: list[str] = []
+    with writer_of(broker, heads.topic) as writer:
+        records = [Outgoing(chunks, b"%d" % n) for n in range(3)]
+        writer.send_plain(records, lambda: told.append("sent"))
+        assert told == ["sent"]
+        with pytest.raises(PolicyRefused):
+            writer.send_plain([Outgoing(chunks, b"x" * 1_000_001)], lambda: told.append("again"))
+    assert told == ["sent"]
+
+
 def test_oversized_record_does_not_finish_the_writer(broker: Broker, new_topic: NewTopic) -> None:
     place = new_topic()
     with writer_of(broker, place.topic) as writer:

@@ -177,17 +177,17 @@ class CrashedJob:
             f"{role}: {order}: going on after {seconds:.1f} s, version {self.version}", flush=True
         )
 
-    def kill_both(self, trainer: Order, predictor: Order, asker: Asker) -> None:
+    def kill_both(self, trainer: Sequence[Order], predictor: Sequence[Order], asker: Asker) -> None:
         """Kill trainer and predictor at the same time.
 
         A trainer that goes on first is held back until the predictor does too, so that the job does
         not end before all of its deaths.
         """
-        before = len(self.deaths.all(PREDICTOR))
+        died = len(self.deaths.all(PREDICTOR)) + len(predictor)
         with ThreadPoolExecutor(2) as pool:
-            other = pool.submit(self.kill, PREDICTOR, predictor, asker=asker)
-            pool.submit(self.kill, TRAINER, trainer).result()
-            wait_for(lambda: len(self.deaths.all(PREDICTOR)) > before or other.done(), "its death")
+            other = pool.submit(self.kill, PREDICTOR, *predictor, asker=asker)
+            pool.submit(self.kill, TRAINER, *trainer).result()
+            wait_for(lambda: len(self.deaths.all(PREDICTOR)) >= died or other.done(), "its death")
             with self._orders[TRAINER].held_back():
                 other.result()
 

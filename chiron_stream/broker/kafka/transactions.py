@@ -127,12 +127,15 @@ class KafkaWriter:
         self._guarded(self._producer.begin_transaction, "beginning a transaction")
         return KafkaTransaction(self)
 
-    def send_plain(self, records: Sequence[Outgoing]) -> list[Position]:
+    def send_plain(
+        self, records: Sequence[Outgoing], sent: Callable[[], None] = lambda: None
+    ) -> list[Position]:
         """Append outside any transaction and wait for all acknowledgements; see the seam."""
         self._state.check_usable()
         assert self._plain is not None  # noqa: S101  (a started writer has one)
         try:
             deliveries = [self._plain.send(record) for record in records]
+            sent()
             return [delivery.result() for delivery in deliveries]
         except (PolicyRefused, UsageRefused):
             raise  # refused before anything was sent

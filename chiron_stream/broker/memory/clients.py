@@ -121,17 +121,21 @@ class MemoryWriter(_Closing):
         self._state.beginning()
         return MemoryTransaction(self)
 
-    def send_plain(self, records: Sequence[Outgoing]) -> list[Position]:
+    def send_plain(
+        self, records: Sequence[Outgoing], sent: Callable[[], None] = lambda: None
+    ) -> list[Position]:
         """Append outside any transaction; see the seam."""
         self._state.check_usable()
         try:
             for record in records:
                 check_size(record, self._limit_of(record.partition.topic))
-            return [self._cluster.append(record) for record in records]
+            positions = [self._cluster.append(record) for record in records]
         except PolicyRefused:
             raise
         except ChironError as error:
             self._finish(error)
+        sent()
+        return positions
 
     def send_in_transaction(self, record: Outgoing) -> Position:
         """Append one record to the open transaction."""
