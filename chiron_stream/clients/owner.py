@@ -4,19 +4,28 @@
 ...     publication = owner.publish(frame, dataset="icu")
 ...     publication.wait("trained", timeout=600)
 ...     publication.receipts()
+...     for score in owner.scores(timeout=60):
+...         print(score.release, score.accuracy)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from chiron_stream import timeouts
+from chiron_stream.clients.listening import Listener
 from chiron_stream.clients.party import Party
 from chiron_stream.clients.publication import Publication, rows_that_fit
-from chiron_stream.errors import SchemaMismatch
+from chiron_stream.clients.receipts import Ledger, read_ledger
+from chiron_stream.errors import PolicyRefused, SchemaMismatch
+from chiron_stream.job.measures import ERROR_STEPS
 from chiron_stream.job.policy import Role
 from chiron_stream.job.rows import prepare
+from chiron_stream.job.schema import TargetColumn
+from chiron_stream.wire.document import whole
+from chiron_stream.wire.replies import Scored
 from chiron_stream.wire.session import Purpose
 
 
@@ -24,11 +33,34 @@ def _silent(_done: int, _all: int) -> None:
     """Report nothing."""
 
 
+@dataclass(frozen=True)
+class Score:
+    """How good a release is on the rows that this owner announced for evaluation.
+
+    Of a label ``correct`` counts the rows whose best class is theirs; of a target ``error`` is the
+    root of the mean squared error, within a step of 2^-16 of the target's range. The other is None.
+    ``bits_left``: what the policy's ceiling left when the score was charged.
+    """
+
+    release: int
+    version: int
+    rows: int
+    correct: int | None
+    error: float | None
+    bits_left: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of correct rows; None of a target."""
+        return None if self.correct is None else self.correct / self.rows
+
+
 class DataOwner(Party):
     """Publishes data sets; see :class:`~chiron_stream.clients.party.Party` for the arguments."""
 
     role = Role.OWNER
     purpose = Purpose.PUBLISH
+    _listener: Listener[Scored] | None = None
 
     def publish(
         self,
@@ -69,3 +101,42 @@ class DataOwner(Party):
             publication.close()
             raise
         return publication
+
+    def scores(self, *, after: int = 0, timeout: float = 0.0) -> Iterator[Score]:
+        """Yield the score of each release behind ``after`` in the order that they came in.
+
+        Each was sealed to this identity by the appraised coordinator. The newest 1000 are told
+        again to whoever asks later.
+
+        :param timeout: seconds without a further score behind which the iteration ends.
+        :raises PolicyRefused: the policy grants owners no scores.
+        :raises Fenced: another process of this owner listens now.
+        """
+        if not self.job.policy.disclosure.score_every:
+            raise PolicyRefused("the policy grants owners no scores", code="NOT_GRANTED")
+        self._listener = self._listener or Listener(self, Scored)
+        for one in self._listener.reports(timeout):
+            if one.release > after:
+                yield self._score(one)
+
+    def ledger(self) -> Ledger:
+        """Return what left of training for whom, as verified checkpoints say.
+
+        :raises TamperDetected: checkpoints that are no honest history, or above the ceilings.
+        """
+        return read_ledger(self)
+
+    def _score(self, one: Scored) -> Score:
+        target, correct, error = self.job.policy.schema.target, None, None
+        if isinstance(target, TargetColumn):
+            error = whole(one.value) / ERROR_STEPS * (target.high - target.low)
+        else:
+            correct = whole(one.value)
+        rows, left = whole(one.rows), whole(one.left)
+        return Score(one.release, one.version, rows, correct, error, left)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._listener is not None:
+            self._listener.close()
+        super().close()

@@ -230,22 +230,31 @@ class Party(Member):
         )
 
     def open(
-        self, *, data_set: str = "", answer_partition: int = 0, timeout: float = timeouts.SESSION
+        self,
+        *,
+        purpose: Purpose | None = None,
+        data_set: str = "",
+        answer_partition: int = 0,
+        timeout: float = timeouts.SESSION,
     ) -> OpenSession:
         """Open a session and wait until it is admitted; a successor is looked for if need be.
 
+        :param purpose: another than that of the role.
         :raises Timeout: no answer in time.
         :raises JobRefused: the session was refused; the code says why.
         """
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return self._open(data_set, answer_partition, deadline)
+                wanted = purpose or self.purpose
+                return self._open(wanted, data_set, answer_partition, deadline)
             except SessionClosed as closed:
                 if closed.code != "STALE" or time.monotonic() > deadline:
                     raise
 
-    def _open(self, data_set: str, answer_partition: int, deadline: float) -> OpenSession:
+    def _open(
+        self, purpose: Purpose, data_set: str, answer_partition: int, deadline: float
+    ) -> OpenSession:
         coordinator = self.coordinator(max(0.1, deadline - time.monotonic()))
         policy = self.job.policy
         hello = Hello(
@@ -255,7 +264,7 @@ class Party(Member):
             job=self.job.job_id,
             policy_version=policy.version,
             policy_head=self.job.head,
-            purpose=self.purpose,
+            purpose=purpose,
             opened_at=int(time.time()),
             answer_partition=answer_partition,
         )
@@ -277,8 +286,10 @@ class Party(Member):
     def _accepted(self, replies: Replies, deadline: float) -> Accept:
         """Return the first reply; without one, look whether the coordinator was succeeded."""
         while True:
-            for reply in replies.poll(0.5):
+            found = replies.poll(0.5)
+            for place, reply in enumerate(found, 1):
                 if isinstance(reply, Accept):
+                    replies.give_back(found[place:])
                     return reply
                 if isinstance(reply, Acknowledged):
                     refusal = reply.refusals[0]

@@ -1,23 +1,54 @@
-"""Model providers: a sealed recipe in, "imported" or the reason why not back."""
+"""Model providers: a sealed recipe in, "imported" or the reason why not back; then progress.
+
+>>> with ModelProvider("icu.job", "lab.identity") as provider:  # doctest: +SKIP
+...     for one in provider.progress(timeout=60):
+...         print(one.round, one.loss)
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chiron_stream import timeouts
 from chiron_stream.broker.records import Outgoing
+from chiron_stream.clients.listening import Listener
 from chiron_stream.clients.party import OpenSession, Party
-from chiron_stream.errors import RecipeRefused, Timeout
+from chiron_stream.errors import PolicyRefused, RecipeRefused, Timeout
+from chiron_stream.job.measures import gradient_range, loss_range
 from chiron_stream.job.policy import Role
 from chiron_stream.wire.control import FIRST_COUNTER, RecipeManifest, chain_start, seal_control
+from chiron_stream.wire.document import whole
 from chiron_stream.wire.objects import ObjectRef, object_digest, seal_object
-from chiron_stream.wire.replies import Acknowledged, Imported, ImportRefused
+from chiron_stream.wire.replies import Acknowledged, Imported, ImportRefused, RoundProgress
 from chiron_stream.wire.session import Purpose
 
 if TYPE_CHECKING:
     from chiron_stream.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the provider may know of one committed round.
+
+    ``loss`` lies in the middle of its level on the logarithmic grid, ``losses`` are the level's
+    ends; ``gradients`` are the ends of the power of two that the norm of the gradients lies in.
+    ``void``: shards that were left out since the report before. ``bits_left``: what the policy's
+    ceiling leaves. ``checkpoint``: hash of the checkpoint that counts this report.
+    """
+
+    round: int
+    version: int
+    loss: float
+    losses: tuple[float, float]
+    gradients: tuple[float, float]
+    void: int
+    bits_left: int
+    checkpoint: bytes
 
 
 class ModelProvider(Party):
@@ -25,6 +56,31 @@ class ModelProvider(Party):
 
     role = Role.PROVIDER
     purpose = Purpose.RECIPE
+    _listener: Listener[RoundProgress] | None = None
+
+    def progress(self, *, after: int = 0, timeout: float = 0.0) -> Iterator[Progress]:
+        """Yield the report of each round behind ``after``, oldest first: those so far, then others.
+
+        Each was sealed to this identity by the appraised coordinator. The newest 1000 are told
+        again to whoever asks later.
+
+        :param timeout: seconds without a further report behind which the iteration ends.
+        :raises PolicyRefused: the policy grants the provider nothing.
+        :raises Fenced: another process of the provider listens now.
+        """
+        bits = self.job.policy.disclosure.progress_bits
+        if not bits:
+            raise PolicyRefused("the policy grants the provider no progress", code="NOT_GRANTED")
+        self._listener = self._listener or Listener(self, RoundProgress)
+        for one in self._listener.reports(timeout):
+            if one.round > after:
+                yield _progress(one, bits)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._listener is not None:
+            self._listener.close()
+        super().close()
 
     def publish(self, recipe: Recipe, *, timeout: float = timeouts.IMPORT) -> None:
         """Seal and send a recipe, and wait until the coordinator has imported it.
@@ -80,3 +136,17 @@ class ModelProvider(Party):
                 if isinstance(reply, Acknowledged) and reply.refusals:
                     refusal = reply.refusals[0]
                     raise RecipeRefused(refusal.reason, code=refusal.code)
+
+
+def _progress(one: RoundProgress, bits: int) -> Progress:
+    low, high = loss_range(whole(one.loss), bits)
+    return Progress(
+        round=one.round,
+        version=one.version,
+        loss=math.sqrt(low * high),
+        losses=(low, high),
+        gradients=gradient_range(one.gradient),
+        void=one.void,
+        bits_left=one.left,
+        checkpoint=one.checkpoint,
+    )

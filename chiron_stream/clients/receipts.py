@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
 from chiron_stream.broker.extents import read_until
 from chiron_stream.errors import TamperDetected
+from chiron_stream.job.policy import Policy, Role
 from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.receipts import (
     Checkpoint,
@@ -40,6 +41,19 @@ class Receipt:
     checkpoints: tuple[bytes, ...]
     simulated: bool
     freshness: str = "local"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What left of training so far, as the newest checkpoint says.
+
+    ``provider_bits``: of all reports to the provider; ``scores``: how many, of all owners. What a
+    score may tell is bounded by the policy's ceiling for each owner.
+    """
+
+    provider_bits: int
+    scores: int
+    checkpoint: bytes
 
 
 def receipt_records(party: Connected) -> Iterator[CheckpointRecord | PlanRecord]:
@@ -74,9 +88,37 @@ def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:
                 f"the checkpoint of round {checkpoint.round} does not follow the one before",
                 code="CHECKPOINT_CHAIN",
             )
+        _check_ledger(party.job.policy, found[-1][0] if found else None, checkpoint)
         previous = checkpoint_hash(record.checkpoint)
         found.append((checkpoint, record))
     return found
+
+
+def _check_ledger(policy: Policy, before: Checkpoint | None, checkpoint: Checkpoint) -> None:
+    """Refuse a ledger that falls, or rises above what the policy grants."""
+    terms, owners = policy.disclosure, sum(one.role is Role.OWNER for one in policy.roster)
+    disclosed, scored = (before.disclosed, before.scored) if before else (0, 0)
+    good = (
+        checkpoint.disclosed - disclosed in (0, terms.report_bits)
+        and checkpoint.disclosed <= terms.progress_ceiling
+        and 0 <= checkpoint.scored - scored <= (owners if terms.score_every else 0)
+    )
+    if not good:
+        raise TamperDetected(
+            f"the ledger of round {checkpoint.round} is not what the policy grants",
+            code="LEDGER",
+            expected=f"{terms.report_bits} bits a report, {terms.progress_ceiling} at most",
+            got=f"{checkpoint.disclosed} bits, {checkpoint.scored} scores",
+        )
+
+
+def read_ledger(party: Connected) -> Ledger:
+    """Return the ledger behind the newest checkpoint, all of them verified."""
+    found = checkpoints(party)
+    if not found:
+        return Ledger(0, 0, bytes(32))
+    newest, record = found[-1]
+    return Ledger(newest.disclosed, newest.scored, checkpoint_hash(record.checkpoint))
 
 
 def signers(party: Connected) -> dict[bytes, AttestedKeyDocument]:

@@ -27,8 +27,11 @@ class Replies:
 
     def __init__(self, broker: Broker, place: Partition, keys: SessionKeys, start: int) -> None:
         self._keys = keys
+        self._broker = broker
+        self._place = place
         self._reader = broker.reader({place: start})
         self._next = 0
+        self._returned: list[Reply] = []
 
     def poll(self, timeout: float) -> list[Reply]:
         """Return the next replies, waiting up to ``timeout`` seconds for records.
@@ -36,13 +39,23 @@ class Replies:
         :raises SessionClosed: the session is not admitted.
         :raises Withheld: a reply is missing.
         """
-        found = []
-        for record in self._reader.poll(timeout):
+        found, self._returned = self._returned, []
+        for record in self._reader.poll(0.0 if found else timeout):
             if record.key == self._keys.session:
                 reply = self._read(record.value)
                 if reply is not None:
                     found.append(reply)
         return found
+
+    def give_back(self, replies: list[Reply]) -> None:
+        """Take back replies that are for whoever polls next."""
+        self._returned = replies
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything committed so far was polled."""
+        end = self._broker.watermarks(self._place).stable
+        return not self._returned and self._reader.position(self._place) >= end
 
     def _read(self, value: bytes) -> Reply | None:
         try:

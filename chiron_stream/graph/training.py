@@ -24,6 +24,9 @@ from chiron_stream.graph.state import ModelState, OptimizerState
 
 OnStep = Callable[[int], None]
 
+Measure = Callable[[float, float], None]
+"""Hears of each step, in order: its loss, and the norm of its gradients before they are clipped."""
+
 
 def train_slot(
     recipe: CheckedRecipe,
@@ -33,6 +36,7 @@ def train_slot(
     seed: int,
     first_step: int,
     on_step: OnStep = lambda _step: None,
+    measure: Measure | None = None,
 ) -> ModelState:
     """Return the state after one pass over the rows. ``state`` stays as it is.
 
@@ -40,6 +44,7 @@ def train_slot(
     :param seed: of the slot, 0 to 2⁶⁴-1: decides the order of rows and what dropout draws.
     :param first_step: the global number of the slot's first step, from 0.
     :param on_step: called with the global number of each finished step.
+    :param measure: changes nothing of the state; without it nothing is measured.
     :raises SchemaMismatch: GRAPH_ROWS: columns that do not fit, or fewer than two rows.
     :raises RecipeRefused: GRAPH_RUN: the graph does not run on these rows, such as a category
         beyond the table of an embedding. A loss that is no number is no error: see
@@ -48,7 +53,7 @@ def train_slot(
     rows = assemble(recipe.definition, columns, target=True)
     bounds = list(batches(len(rows), recipe.definition.batch_size))
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).numpy()
-    run = _Run(recipe, state)
+    run = _Run(recipe, state, measure)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.default_generator.manual_seed(seed)
         for step, (start, stop) in enumerate(bounds, first_step):
@@ -64,18 +69,25 @@ def clipped(gradients: tuple[torch.Tensor, ...], most: float) -> tuple[torch.Ten
     ``torch.nn.utils.clip_grad_norm_`` with its defaults, bit for bit, but for not changing its
     arguments: two parameters may share one gradient. A norm that is no number scales by it.
     """
-    dense = [one.contiguous() for one in gradients]
-    norms = torch.stack([torch.linalg.vector_norm(one, 2.0) for one in dense])
-    scale = torch.clamp(most / (torch.linalg.vector_norm(norms, 2.0) + 1e-6), max=1.0)
+    dense = tuple(one.contiguous() for one in gradients)
+    scale = torch.clamp(most / (total_norm(dense) + 1e-6), max=1.0)
     return tuple(one * scale for one in dense)
+
+
+def total_norm(gradients: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Return the norm of all gradients together, as ``torch.nn.utils.get_total_norm`` does."""
+    norms = torch.stack([torch.linalg.vector_norm(one.contiguous(), 2.0) for one in gradients])
+    total: torch.Tensor = torch.linalg.vector_norm(norms, 2.0)
+    return total
 
 
 class _Run:
     """A slot under way: tensors of its own, changed in place."""
 
-    def __init__(self, recipe: CheckedRecipe, state: ModelState) -> None:
+    def __init__(self, recipe: CheckedRecipe, state: ModelState, measure: Measure | None) -> None:
         definition = recipe.definition
         self._definition = definition
+        self._measure = measure
         self._trained = recipe.trained
         self._program: Program = program(definition, training=True)
         pairs = zip(definition.parameters, state.parameters, strict=True)
@@ -95,6 +107,8 @@ class _Run:
         factor = self._definition.schedule.at(number)
         self._steps += 1
         with torch.no_grad():
+            if self._measure is not None:
+                self._measure(float(loss), float(total_norm(gradients)))
             if self._definition.clip_norm is not None:
                 gradients = clipped(gradients, self._definition.clip_norm)
             for n, (one, gradient) in enumerate(zip(self._trained, gradients, strict=True)):

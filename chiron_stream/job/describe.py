@@ -32,6 +32,7 @@ def describe(job: Job) -> str:
         ["schema", *(f"  {one.name}: {_column(one)}" for one in policy.schema.columns)],
         ["training", *_training(policy)],
         ["answers", *_answers(policy.disclosure), *_sizes(policy)],
+        ["who learns what of training", *_progress(policy.disclosure)],
         ["evidence", *_evidence(policy)],
         [_BANNER] if policy.is_simulated else [],
     ]
@@ -118,6 +119,21 @@ def _sizes(policy: Policy) -> Iterator[str]:
     yield f"  queries of {policy.query_bytes} bytes, answers of {policy.answer_bytes} bytes"
     sizes = ", ".join(f"{one.records} x {one.record_bytes}" for one in policy.shard_classes)
     yield f"  the operator sees which size a shard has: {sizes} bytes"
+
+
+def _progress(terms: Disclosure) -> Iterator[str]:
+    if terms.progress_bits:
+        yield f"  the provider, of each round: its loss in {terms.progress_bits} bits,"
+        yield "  the power of two of its gradients, how many shards were void;"
+        yield f"  at most {terms.progress_ceiling} bits in all"
+    else:
+        yield "  the provider: nothing"
+    if terms.score_every:
+        yield "  an owner: a score on its own rows that are for evaluation only,"
+        yield f"  after every {terms.score_every} releases and the last;"
+        yield f"  at most {terms.score_ceiling} bits for each owner"
+    else:
+        yield "  owners: no score"
 
 
 def _evidence(policy: Policy) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Disclosure: in which form answers leave, and how many of them."""
+"""Disclosure: in which form answers leave, how many of them, and who learns what of training."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ MAX_BITS: Final = 24
 """Bits of a score, at most: what a float32 holds."""
 
 MAX_ANSWERS: Final = 2**32 - 1
+
+MAX_PROGRESS_BITS: Final = 8
+"""Bits of a round's loss, at most."""
+
+LARGEST_GRADIENT: Final = 31
+"""The highest bucket of a gradient's norm."""
+
+VOID_MOST: Final = 255
+"""VOID shards that a report tells of, at most; checkpoints have the whole count, in clear."""
+
+FIXED_BITS: Final = LARGEST_GRADIENT.bit_length() + VOID_MOST.bit_length()
+"""Bits of a report besides its loss."""
 
 
 class Form(IntEnum):
@@ -34,6 +46,11 @@ class Disclosure(Document):
     ``k`` is 0 but for TOP_K; ``bits`` is 0 for LABEL. A release needs rows of ``minimum_owners``
     owners and ``minimum_rows`` rows since the last. ``answers_per_client`` is a ceiling for each
     identity and the whole job; a predictor is granted ``grant_size`` answers at a time.
+
+    Owners get a score on the rows that they announced for evaluation after every
+    ``score_every``-th release and the last one, as long as it keeps to ``score_ceiling`` bits for
+    each; 0: none do. The provider gets a report of each round whose loss has ``progress_bits``
+    bits, as long as all of them keep to ``progress_ceiling`` bits; 0: it gets none.
     """
 
     KIND: ClassVar[int] = 154
@@ -44,6 +61,15 @@ class Disclosure(Document):
     minimum_rows: int
     answers_per_client: int
     grant_size: int
+    score_every: int = 0
+    score_ceiling: int = 0
+    progress_bits: int = 0
+    progress_ceiling: int = 0
+
+    @property
+    def report_bits(self) -> int:
+        """Bits of one report to the provider; 0 where it gets none."""
+        return self.progress_bits + FIXED_BITS if self.progress_bits else 0
 
     def check(self, schema: Schema, owners: int) -> None:
         """Raise :class:`JobRefused` unless form, schema and number of owners fit each other."""
@@ -52,6 +78,14 @@ class Disclosure(Document):
         expect_between(self.minimum_rows, 1, 2**63, "the minimum of rows of a release")
         expect_between(self.answers_per_client, 1, MAX_ANSWERS, "the ceiling of answers")
         expect_between(self.grant_size, 1, self.answers_per_client, "the size of a grant")
+        expect_between(self.score_every, 0, MAX_ANSWERS, "the releases between two scores")
+        expect_between(self.progress_bits, 0, MAX_PROGRESS_BITS, "the bits of a round's loss")
+        least, most = (1, MAX_ANSWERS) if self.score_every else (0, 0)
+        expect_between(
+            self.score_ceiling, least, most, "the ceiling of an owner's scores, in bits,"
+        )
+        least, most = (self.report_bits, MAX_ANSWERS) if self.progress_bits else (0, 0)
+        expect_between(self.progress_ceiling, least, most, "the ceiling of progress, in bits,")
 
     def _check_form(self, schema: Schema) -> None:
         target, name = schema.target, self.form.name

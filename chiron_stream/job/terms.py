@@ -66,7 +66,16 @@ _DISCLOSURE: Final = {
     "minimum_rows": 1,
     "answers_per_client": 100_000,
     "grant_size": 100,
+    "score_every": 0,
+    "score_ceiling": 0,
+    "progress_bits": 0,
+    "progress_ceiling": 0,
 }
+"""A ceiling of 0 stands for :data:`CEILING` where something is granted."""
+
+CEILING: Final = 100_000
+"""Bits of all reports to the provider, and of all scores of one owner, by default."""
+
 _LIMITS: Final = {
     "parameter_bytes": 256 * 1024 * 1024,
     "activation_bytes": 2 * 1024 * 1024 * 1024,
@@ -128,7 +137,7 @@ def read_terms(table: Mapping[str, Any]) -> Terms:
     """
     _check_keys(table, "the terms", _TOP, _OPTIONAL)
     schedule = _schedule(table)
-    disclosure = _merged(table, "disclosure", _DISCLOSURE)
+    disclosure = _disclosure(table)
     limits = _merged(table, "limits", _LIMITS)
     return Terms(
         name=_text(table["name"], "name"),
@@ -139,7 +148,7 @@ def read_terms(table: Mapping[str, Any]) -> Terms:
         seed=_seed(table["seed"]) if "seed" in table else None,
         schema=Schema(tuple(_column(one) for one in _list(table["columns"], "columns"))),
         schedule=schedule,
-        disclosure=Disclosure(form=_form(disclosure.pop("form")), **disclosure),
+        disclosure=disclosure,
         predictor_batch=limits.pop("predictor_batch"),
         recipe=RecipeLimits(None, **limits),
         shard_classes=_classes(table.get("shard_classes", SHARD_CLASSES)),
@@ -174,6 +183,17 @@ def _merged(table: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) ->
 
 def _seed(value: object) -> bytes:
     return hashlib.sha256(_text(value, "seed").encode()).digest()
+
+
+def _disclosure(table: Mapping[str, Any]) -> Disclosure:
+    merged = _merged(table, "disclosure", _DISCLOSURE)
+    for ceiling, granted in (
+        ("score_ceiling", "score_every"),
+        ("progress_ceiling", "progress_bits"),
+    ):
+        if merged[granted] and not merged[ceiling]:
+            merged[ceiling] = CEILING
+    return Disclosure(form=_form(merged.pop("form")), **merged)
 
 
 def _form(text: str) -> Form:

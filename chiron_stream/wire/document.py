@@ -73,11 +73,24 @@ PublicKey = Annotated[bytes, Size(32)]
 Signature = Annotated[bytes, Size(64)]
 """A raw Ed25519 signature."""
 
+Fixed = Annotated[bytes, Size(8)]
+"""A whole number whose size on the wire tells nothing of it: :func:`fixed` and :func:`whole`."""
+
 Name = Annotated[str, Limit(128)]
 """A short name that people chose."""
 
 Signed = Annotated[int, Range(-(2**63), 2**63 - 1)]
 """A whole number that may be negative."""
+
+
+def fixed(number: int) -> bytes:
+    """Return a whole number in eight bytes, big-endian."""
+    return number.to_bytes(8, "big")
+
+
+def whole(data: bytes) -> int:
+    """Return the number that :func:`fixed` packed."""
+    return int.from_bytes(data, "big")
 
 
 class Document:

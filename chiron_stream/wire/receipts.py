@@ -32,7 +32,9 @@ class Checkpoint(Document):
     """State of the job behind one round. Counts are of shards; ``rows`` are not shown.
 
     ``root``: :func:`leaves_root` of the leaves; ``commitment``: HMAC-like value keyed from K over
-    the version's digest; ``previous``: hash of the checkpoint before (zeros: none).
+    the version's digest; ``previous``: hash of the checkpoint before (zeros: none). ``disclosed``:
+    bits about training that were charged to the provider so far; ``scored``: scores that owners
+    were granted, in number, since their bits would show how many rows are for evaluation.
     """
 
     KIND: ClassVar[int] = 84
@@ -50,6 +52,8 @@ class Checkpoint(Document):
     void: int
     parked: int
     finished: bool
+    disclosed: int
+    scored: int
     root: Digest
     commitment: Digest
     previous: Digest

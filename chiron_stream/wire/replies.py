@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from chiron_stream.wire.canonical import encode
 from chiron_stream.wire.control import TOKEN_LIMIT
 from chiron_stream.wire.crypto import seal, unseal
-from chiron_stream.wire.document import Digest, Document, Id, Limit, Name, to_map, union
+from chiron_stream.wire.document import Digest, Document, Fixed, Id, Limit, Name, to_map, union
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Parked(Document):
 class Accept(Document):
     """A session is admitted; for publishers, its claim of the data set.
 
-    Publishing goes on with shard ``next_number`` behind ``token``.
+    Publishing goes on with shard ``next_number`` behind ``token``. A session that listens is told
+    ``next_number`` reports at once: all that are kept of what was disclosed before.
     """
 
     KIND: ClassVar[int] = 33
@@ -132,10 +133,45 @@ class ImportRefused(Document):
 
 @dataclass(frozen=True)
 class Superseded(Document):
-    """A later session claimed the data set; this publisher must end."""
+    """A later session claimed the data set, or listens now; this one is told nothing more."""
 
     KIND: ClassVar[int] = 47
     session: Id
+
+
+@dataclass(frozen=True)
+class RoundProgress(Document):
+    """To the provider, of a committed version: as much as the policy grants.
+
+    ``loss`` and ``gradient``: a level and a bucket (:mod:`chiron_stream.job.measures`). ``void``:
+    shards that became VOID since the report before, 255 for so many or more. ``left``: bits that
+    the policy's ceiling leaves. ``checkpoint`` counts this report already.
+    """
+
+    KIND: ClassVar[int] = 64
+    round: int
+    version: int
+    loss: Fixed
+    gradient: int
+    void: int
+    left: int
+    checkpoint: Digest
+
+
+@dataclass(frozen=True)
+class Scored(Document):
+    """To an owner: how good a release is on the rows that it announced for evaluation.
+
+    ``value``: correct predictions, or steps of an error (:mod:`chiron_stream.job.measures`).
+    ``left``: bits that the policy's ceiling left when the score was charged.
+    """
+
+    KIND: ClassVar[int] = 65
+    release: int
+    version: int
+    rows: Fixed
+    value: Fixed
+    left: Fixed
 
 
 Reply = (
@@ -147,6 +183,8 @@ Reply = (
     | Imported
     | ImportRefused
     | Superseded
+    | RoundProgress
+    | Scored
 )
 _read: Callable[[bytes], Reply] = union(
     Accept,
@@ -157,6 +195,8 @@ _read: Callable[[bytes], Reply] = union(
     Imported,
     ImportRefused,
     Superseded,
+    RoundProgress,
+    Scored,
 )
 read_record: Callable[[bytes], ReplyRecord | SessionRefused] = union(ReplyRecord, SessionRefused)
 

@@ -57,6 +57,8 @@ class Purpose(IntEnum):
     PUBLISH = 1
     RECIPE = 2
     QUERY = 3
+    LISTEN = 4
+    """To hear scores or progress: an owner's or the provider's, and nothing is said in it."""
 
 
 @dataclass(frozen=True)

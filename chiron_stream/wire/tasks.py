@@ -1,4 +1,4 @@
-"""What the coordinator tells workers, on ``tasks``: Welcome, slots to train, releases to serve.
+"""What the coordinator tells workers, on ``tasks``: Welcome, slots, evaluations, releases.
 
 Everything is signed by the coordinator's boot key and names job, policy head, epoch, recipient and
 number. A Welcome brings 32 random bytes by HPKE; all later tasks are sealed under them.
@@ -82,6 +82,18 @@ class SlotTask(Document):
 
 
 @dataclass(frozen=True)
+class EvaluateTask(Document):
+    """A release to evaluate on one owner's shards. ``task`` is its id."""
+
+    KIND: ClassVar[int] = 57
+    task: Digest
+    release: int
+    definition: KeyedObject
+    state: KeyedObject
+    shards: tuple[ShardGrant, ...]
+
+
+@dataclass(frozen=True)
 class Serve(Document):
     """A release to serve, and the key of the ``sessions`` topic."""
 
@@ -106,8 +118,8 @@ class TaskRecord(Document):
     signature: Signature
 
 
-Task = SlotTask | Serve
-_read_task: Callable[[bytes], Task] = union(SlotTask, Serve)
+Task = SlotTask | EvaluateTask | Serve
+_read_task: Callable[[bytes], Task] = union(SlotTask, EvaluateTask, Serve)
 read_record: Callable[[bytes], Welcome | TaskRecord] = union(Welcome, TaskRecord)
 
 

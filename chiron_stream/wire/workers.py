@@ -18,6 +18,7 @@ from chiron_stream.wire.crypto import derive, seal, sha256, unseal, verified
 from chiron_stream.wire.document import (
     Digest,
     Document,
+    Fixed,
     Id,
     Limit,
     Name,
@@ -59,7 +60,8 @@ class SlotResult(Document):
     """What a trainer found: the slot's final values, or shards that stand in the way.
 
     ``digest`` is over the update's plain bytes, ``parameters`` over parameters and buffers alone;
-    ``numerics`` names the class that the numbers were made in.
+    ``numerics`` names the class that the numbers were made in. ``loss`` and ``gradient`` are a
+    level and a bucket (:mod:`chiron_stream.job.measures`); 0 where the policy does not grant them.
     """
 
     KIND: ClassVar[int] = 42
@@ -70,6 +72,24 @@ class SlotResult(Document):
     parameters: Digest
     rows: int
     steps: int
+    faults: tuple[ShardFault, ...]
+    numerics: Name
+    loss: Fixed = bytes(8)
+    gradient: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluated(Document):
+    """What a trainer found of an evaluation: a score, or shards that stand in the way.
+
+    ``value``: correct predictions, or steps of an error (:mod:`chiron_stream.job.measures`).
+    """
+
+    KIND: ClassVar[int] = 58
+    task: Digest
+    outcome: Outcome
+    rows: int
+    value: Fixed
     faults: tuple[ShardFault, ...]
     numerics: Name
 
@@ -129,8 +149,8 @@ class Heartbeat(Document):
     step: int
 
 
-Report = SlotResult | GrantRequest | Ready | Leaving
-_read_report: Callable[[bytes], Report] = union(SlotResult, GrantRequest, Ready, Leaving)
+Report = SlotResult | Evaluated | GrantRequest | Ready | Leaving
+_read_report: Callable[[bytes], Report] = union(SlotResult, Evaluated, GrantRequest, Ready, Leaving)
 read_record: Callable[[bytes], Join | ReportRecord] = union(Join, ReportRecord)
 
 

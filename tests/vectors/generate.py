@@ -551,6 +551,8 @@ def receipts(leaf: bytes) -> Table:
         void=0,
         parked=0,
         finished=False,
+        disclosed=0,
+        scored=0,
         root=leaves_root(leaves),
         commitment=_bytes(22),
         previous=bytes(32),

@@ -11,13 +11,14 @@ from chiron_stream.wire.control import (
     ControlRecord,
     Fin,
     RecipeManifest,
+    Use,
     chain_next,
     open_control,
     read_header,
 )
 from chiron_stream.wire.replies import Acknowledged, Refusal
 from chiron_stream.wire.session import Purpose
-from enclave_workers.core.coordinator import windows
+from enclave_workers.core.coordinator import evaluating, windows
 from enclave_workers.core.coordinator.effects import Effect
 from enclave_workers.core.coordinator.events import Acknowledging, Controlled
 from enclave_workers.core.coordinator.opening import keys_of, reply
@@ -126,6 +127,7 @@ def _announce(
     known = data_set.shards.get(body.number)
     if known is None:
         _check_next(data_set, body)
+        _check_room(state, data_set, body)
         data_set.count += 1
     elif known.status is not ShardStatus.PARKED:
         if known.digest == body.digest and known.session == session_id:
@@ -133,7 +135,10 @@ def _announce(
         raise _Refused(
             f"shard {body.number} was announced before with other content", code="CONFLICT"
         )
+    elif known.use is not body.use:
+        raise _Refused(f"shard {body.number} was announced for another use", code="USE")
     state.keep(data_set, body.number, _shard(session_id, body))
+    evaluating.arrived(state, data_set, body.number)
     windows.arrived(context, state, data_set, body.number)
 
 
@@ -144,6 +149,12 @@ def _check_next(data_set: DataSetState, body: Announcement) -> None:
         raise _Refused(f"the data set ended with {data_set.fin} shards", code="AFTER_FIN")
     if body.number != data_set.count:
         raise _Refused(f"the next shard is number {data_set.count}", code="GAP")
+
+
+def _check_room(state: State, data_set: DataSetState, body: Announcement) -> None:
+    if body.use is Use.EVALUATE and evaluating.full(state, data_set.owner):
+        most = evaluating.OWNER_SHARDS
+        raise _Refused(f"an owner has at most {most} shards for evaluation", code="HOLDOUT")
 
 
 def _shard(session_id: bytes, body: Announcement) -> Shard:

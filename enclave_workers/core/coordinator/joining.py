@@ -5,6 +5,7 @@ from __future__ import annotations
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.workers import (
+    Evaluated,
     GrantRequest,
     Leaving,
     Ready,
@@ -13,7 +14,7 @@ from chiron_stream.wire.workers import (
     Scope,
     open_report,
 )
-from enclave_workers.core.coordinator import rounds, serving
+from enclave_workers.core.coordinator import evaluating, rounds, serving
 from enclave_workers.core.coordinator.effects import Effect, WelcomeTo
 from enclave_workers.core.coordinator.events import Joined, Lost, Reported, Welcomed
 from enclave_workers.core.coordinator.state import At, Context, State, Worker
@@ -57,7 +58,7 @@ def _welcome(state: State, boot: bytes) -> WelcomeTo:
 def lost(context: Context, state: State, event: Lost, _at: At) -> list[Effect]:
     """Take a boot's leases away; its late results still count while their slots are open."""
     state.lose(event.boot)
-    return rounds.park_failing(context, state)
+    return rounds.park_failing(context, state) + evaluating.park_failing(context, state)
 
 
 def _leave(state: State, boot: bytes) -> list[Effect]:
@@ -96,4 +97,6 @@ def reported(context: Context, state: State, event: Reported, at: At) -> list[Ef
         return []
     if isinstance(report, Leaving):
         return _leave(state, boot)
+    if isinstance(report, Evaluated):
+        return evaluating.evaluated(context, state, boot, report)
     return rounds.slot_result(context, state, boot, report)

@@ -1,8 +1,8 @@
 """Leases: which live trainer has which slot, and what it is told.
 
-A slot is leased to a named boot. A lease that ends without a result is given again: at once behind
-the first failure, then when the shell's timer has let it wait, longer each time, so that a slot
-that brings trainers down does not bring down all of them.
+A slot, or an evaluation, is leased to a named boot. A lease that ends without a result is given
+again: at once behind the first failure, then when the shell's timer has let it wait, longer each
+time, so that a task that brings trainers down does not bring down all of them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from enclave_workers.core.coordinator.state import (
     Version,
 )
 
+MOST_FAILURES: Final = 10
+"""Leases of a task that may end without a result before its shards are parked."""
+
 LONGEST_BACKOFF: Final = 30.0
 """Seconds that a slot is held back behind a failure, at most (``docs/operating.md``)."""
 
@@ -37,10 +40,10 @@ def backoff(failures: int) -> float:
 
 
 def retried(_context: Context, state: State, event: Retried, _at: At) -> list[Effect]:
-    """Hold a slot back no longer."""
-    for slot in state.round.slots if state.round is not None else ():
-        if slot.task == event.task:
-            slot.held = False
+    """Hold a task back no longer."""
+    for one in state.leases():
+        if one.task == event.task:
+            one.held = False
     return []
 
 
@@ -49,6 +52,12 @@ def trainers(state: State) -> list[bytes]:
     boots = state.live("trainer")
     named = {boot: state.workers[boot].numerics for boot in boots}
     return [boot for boot in boots if named[boot] and state.numerics in ("", named[boot])]
+
+
+def idle(state: State) -> list[bytes]:
+    """Return the trainers that can be leased something."""
+    busy = {one.boot for one in state.leases()}
+    return [boot for boot in trainers(state) if boot not in busy]
 
 
 def waiting_for(state: State) -> str:
@@ -60,19 +69,18 @@ def waiting_for(state: State) -> str:
 
 def lease(context: Context, state: State, current: Round) -> list[Effect]:
     """Lease each open slot, whose shards are all at hand, to a live trainer that is idle."""
-    busy = {slot.boot for slot in current.slots if slot.result is None}
-    idle = [boot for boot in trainers(state) if boot not in busy]
+    free = idle(state)
     effects: list[Effect] = []
     for slot in current.slots:
-        if not idle:
+        if not free:
             break
         if slot.boot is not None or slot.result is not None or slot.held:
             continue
         if any(state.shard(one).status is ShardStatus.PARKED for one in slot.shards):
             continue
-        slot.boot = idle.pop(0)
-        slot.holders = (*(one for one in slot.holders if one != slot.boot), slot.boot)
-        effects.append(tell(state, slot.boot, _task(context, state, current, slot)))
+        boot = free.pop(0)
+        slot.give(boot)
+        effects.append(tell(state, boot, _task(context, state, current, slot)))
     return effects
 
 
@@ -105,12 +113,13 @@ def _task(context: Context, state: State, current: Round, slot: Slot) -> SlotTas
         base=version_object(context, state.version),
         seed=slot.seed,
         first_step=state.version.step,
-        shards=tuple(_grant(state, one) for one in slot.shards),
+        shards=tuple(grant(state, one) for one in slot.shards),
         update_key=derive(context.key, labels.K_UPDATE, slot.task),
     )
 
 
-def _grant(state: State, shard_id: ShardId) -> ShardGrant:
+def grant(state: State, shard_id: ShardId) -> ShardGrant:
+    """Return what a trainer needs to read a shard, its key among it."""
     shard = state.shard(shard_id)
     keys = keys_of(shard.session, state.sessions[shard.session])
     return ShardGrant(

@@ -27,10 +27,11 @@ from enclave_workers.core.coordinator.state import (
     State,
 )
 
-PURPOSE_ROLE: Final = {
-    Purpose.PUBLISH: Role.OWNER,
-    Purpose.RECIPE: Role.PROVIDER,
-    Purpose.QUERY: Role.CLIENT,
+PURPOSE_ROLES: Final = {
+    Purpose.PUBLISH: (Role.OWNER,),
+    Purpose.RECIPE: (Role.PROVIDER,),
+    Purpose.QUERY: (Role.CLIENT,),
+    Purpose.LISTEN: (Role.OWNER, Role.PROVIDER),
 }
 
 PARKED_LISTED: Final = 64
@@ -49,7 +50,7 @@ def judge_open(context: Context, hello: Hello, coordinator: bytes) -> str | None
     :param coordinator: hash of this boot's attested key document.
     """
     found = member(context.policy, hello.identity)
-    if found is None or found.role != PURPOSE_ROLE[hello.purpose]:
+    if found is None or found.role not in PURPOSE_ROLES[hello.purpose]:
         return "ROSTER"
     if hello.job != context.job:
         return "JOB"
@@ -88,11 +89,26 @@ def opened(context: Context, state: State, event: Opened, at: At) -> list[Effect
     )
     if hello.purpose is Purpose.PUBLISH:
         return _claim(context, state, keys.session)
+    if hello.purpose is Purpose.LISTEN:
+        return _listen(state, keys.session)
     accepted = reply(state, keys.session, _accept(state, keys.session))
     if hello.purpose is Purpose.QUERY:
         shared = QuerySession(keys.session, keys.queries, keys.answers, hello.answer_partition)
         return [Broadcast(at.index, 0, shared), accepted]
     return [accepted]
+
+
+def _listen(state: State, session_id: bytes) -> list[Effect]:
+    """Tell a party everything that is kept for it, and whatever comes; the one before ends."""
+    identity = state.sessions[session_id].identity
+    before, effects = state.listeners.get(identity), list[Effect]()
+    if before is not None:
+        state.sessions[before].open = False
+        effects.append(reply(state, before, Superseded(session_id)))
+    state.listeners[identity] = session_id
+    kept = state.told.get(identity, ())
+    effects.append(reply(state, session_id, Accept(len(kept), b"", (), fin=False)))
+    return [*effects, *(reply(state, session_id, one) for one in kept)]
 
 
 def _claim(context: Context, state: State, session_id: bytes) -> list[Effect]:

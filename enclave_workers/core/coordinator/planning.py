@@ -10,7 +10,7 @@ from __future__ import annotations
 from chiron_stream.job.policy import Kind, Policy
 from chiron_stream.wire import labels
 from chiron_stream.wire.crypto import sha256
-from enclave_workers.core.coordinator import leasing, windows
+from enclave_workers.core.coordinator import evaluating, leasing, windows
 from enclave_workers.core.coordinator.effects import Effect
 from enclave_workers.core.coordinator.state import (
     Context,
@@ -25,15 +25,15 @@ from enclave_workers.core.coordinator.state import (
 
 def advance(context: Context, state: State) -> list[Effect]:
     """Plan, lease and merge whatever can be, now that something changed."""
-    effects: list[Effect] = []
-    if state.version is None or state.finished:
-        return effects
-    if state.round is None:
+    if state.version is None:
+        return []
+    if state.round is None and not state.finished:
         _begin_round(context, state)
+    effects = evaluating.lease(context, state, overdue=True)
     if state.round is not None:
         effects += leasing.lease(context, state, state.round)
         effects += _merge(state, state.round)
-    return effects
+    return effects + evaluating.lease(context, state, overdue=False)
 
 
 def waiting_for(context: Context, state: State) -> str:
@@ -49,14 +49,14 @@ def waiting_for(context: Context, state: State) -> str:
             return "full-window" if state.waiting else "shards"
     elif not windows.whole(context, state):
         return "data-sets"
-    elif state.count(ShardStatus.PARKED):
+    elif state.training_waits:
         return "parked-shards"
     return leasing.waiting_for(state)
 
 
 def _begin_round(context: Context, state: State) -> None:
     schedule = context.policy.schedule
-    if schedule.kind is Kind.CLOSED and state.count(ShardStatus.PARKED):
+    if schedule.kind is Kind.CLOSED and state.training_waits:
         return
     if not windows.refill(context, state):
         if windows.exhausted(context, state):
@@ -86,6 +86,7 @@ def _finish(context: Context, state: State) -> None:
     if enough_for_release(context, state):
         state.release += 1
         state.released, state.release_checkpoint = state.version, state.checkpoint
+        evaluating.plan(context, state)
 
 
 def slot_seed(policy: Policy, round_number: int, slot: int) -> int:

@@ -70,8 +70,7 @@ class Presence:
 
     def lost(self, state: State, now: float) -> Iterator[Lost]:
         """Yield the boots whose keys are too old, or that gave no sign of life, or of progress."""
-        slots = state.round.slots if state.round else ()
-        leases = {slot.boot: slot.task for slot in slots if slot.result is None}
+        leases = {one.boot: one.task for one in state.leases()}
         for role in ("trainer", "predictor"):
             for boot in state.live(role):
                 sign = self._signs.setdefault(boot, _Sign(now, -1, (_NO_TASK, 0), now))

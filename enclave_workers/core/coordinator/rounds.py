@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from chiron_stream.graph.batching import number_of_steps
+from chiron_stream.job.disclosure import LARGEST_GRADIENT
 from chiron_stream.wire import labels
 from chiron_stream.wire.crypto import derive
+from chiron_stream.wire.document import whole
 from chiron_stream.wire.receipts import (
     Checkpoint,
     Plan,
@@ -19,22 +21,20 @@ from chiron_stream.wire.receipts import (
 from chiron_stream.wire.replies import (
     Imported,
     ImportRefused,
-    ShardParked,
     ShardTrained,
-    ShardVoid,
 )
 from chiron_stream.wire.workers import Outcome, SlotResult
-from enclave_workers.core.coordinator import planning, windows
+from enclave_workers.core.coordinator import disclosing, evaluating, planning, windows
 from enclave_workers.core.coordinator.effects import Certify, Disclose, Effect, PublishHead
 from enclave_workers.core.coordinator.events import (
-    NAME_BYTES,
     ImportDone,
     ImportFailed,
     Merged,
     MergeFailed,
-    cut,
 )
-from enclave_workers.core.coordinator.opening import parked_shard, reply
+from enclave_workers.core.coordinator.faults import fault
+from enclave_workers.core.coordinator.leasing import MOST_FAILURES
+from enclave_workers.core.coordinator.opening import reply
 from enclave_workers.core.coordinator.state import (
     At,
     Context,
@@ -48,9 +48,6 @@ from enclave_workers.core.coordinator.state import (
     State,
     Version,
 )
-
-MOST_FAILURES: Final = 10
-"""Leases of a slot that may end without a result before it is parked whole."""
 
 TRAINER_S_FAULT: Final = frozenset({"NO_UPDATE", "DIGEST", "GRAPH_STATE", "NOT_FINITE"})
 """What is wrong with an update that opens: no broker can bring that about."""
@@ -119,7 +116,7 @@ def _take_result(
     slot = current.slots[number]
     if result.outcome is not Outcome.TRAINED:
         return _take_faults(context, state, current, number, result)
-    if not _credible(state, slot, result):
+    if not _credible(context, state, slot, result):
         state.quarantine(boot)
         return []
     state.numerics = result.numerics
@@ -127,15 +124,20 @@ def _take_result(
     return []
 
 
-def _credible(state: State, slot: Slot, result: SlotResult) -> bool:
-    """Tell whether a result has an update, and the rows, steps and numerics of its task."""
-    recipe = state.recipe
+def _credible(context: Context, state: State, slot: Slot, result: SlotResult) -> bool:
+    """Tell whether a result has an update, and the rows, steps and numerics of its task.
+
+    It measures nothing that the policy does not grant.
+    """
+    recipe, bits = state.recipe, context.policy.disclosure.progress_bits
     return (
         result.update is not None
         and recipe is not None
         and result.rows == slot.rows
         and result.steps == number_of_steps(slot.rows, recipe.batch_size)
         and state.numerics in ("", result.numerics)
+        and whole(result.loss) < 1 << bits
+        and result.gradient <= (LARGEST_GRADIENT if bits else 0)
     )
 
 
@@ -144,23 +146,12 @@ def _take_faults(
 ) -> list[Effect]:
     slot = current.slots[number]
     effects: list[Effect] = []
-    for fault in result.faults:
-        if fault.place < len(slot.shards):
-            shard_id = slot.shards[fault.place]
-            state.shard(shard_id).reason = cut(fault.reason, NAME_BYTES)
-            effects.append(_fault(state, shard_id, result.outcome, fault.reason))
+    for found in result.faults:
+        if found.place < len(slot.shards):
+            shard_id = slot.shards[found.place]
+            effects.append(fault(state, shard_id, result.outcome, found.reason))
     planning.revise(context, state, current, number)
     return effects
-
-
-def _fault(state: State, shard_id: ShardId, outcome: Outcome, reason: str) -> Effect:
-    shard = state.shard(shard_id)
-    data_set = state.data_set(shard_id.owner, shard_id.name)
-    if outcome is Outcome.VOID or data_set is None:
-        state.mark(shard, ShardStatus.VOID)
-        return reply(state, shard.session, ShardVoid(shard_id.number, reason))
-    state.mark(shard, ShardStatus.PARKED)
-    return reply(state, data_set.claim, ShardParked(parked_shard(data_set, shard_id.number)))
 
 
 def park_failing(context: Context, state: State) -> list[Effect]:
@@ -169,9 +160,10 @@ def park_failing(context: Context, state: State) -> list[Effect]:
     current = state.round
     for number in range(len(current.slots) - 1 if current else -1, -1, -1):
         if current is not None and current.slots[number].failures >= MOST_FAILURES:
-            for shard_id in current.slots[number].shards:
-                state.shard(shard_id).reason = "TRAINERS_FAILED"
-                effects.append(_fault(state, shard_id, Outcome.PARKED, "TRAINERS_FAILED"))
+            effects += [
+                fault(state, shard_id, Outcome.PARKED, "TRAINERS_FAILED")
+                for shard_id in current.slots[number].shards
+            ]
             planning.revise(context, state, current, number)
     return effects
 
@@ -215,12 +207,14 @@ def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect
         shard.uses += 1
     state.round = None
     state.settled = {slot.task: slot.result.digest for slot in current.slots if slot.result}
+    left = disclosing.charge_progress(context, state)
     _release(context, state, used)
     plan = _plan(state, current, base, state.version)
     return [
         *_receipt(context, state, current, used, fresh, at),
         Disclose(plan),
         PublishHead(state.version.number, state.release, event.ref.pack()),
+        *(disclosing.progress(context, state, current, left) if left is not None else ()),
     ]
 
 
@@ -237,6 +231,7 @@ def _release(context: Context, state: State, used: list[tuple[ShardId, Shard]]) 
         state.release += 1
         state.released = state.version
         state.rows_since, state.owners_since = 0, ()
+        evaluating.plan(context, state)
 
 
 def _receipt(
@@ -280,6 +275,8 @@ def _checkpoint(
         void=state.count(ShardStatus.VOID),
         parked=state.count(ShardStatus.PARKED),
         finished=state.finished,
+        disclosed=state.disclosed.get(disclosing.provider(context.policy), 0),
+        scored=state.scores,
         root=leaves_root(leaves),
         commitment=derive(context.key, labels.K_COMMITMENT, version.number, version.digest),
         previous=state.checkpoint,

@@ -14,7 +14,7 @@ from chiron_stream.job.policy import Policy
 from chiron_stream.wire.control import TOKEN_LIMIT, RecipeManifest, Use
 from chiron_stream.wire.document import Digest, Document, Id, Limit, Name, PublicKey
 from chiron_stream.wire.objects import ObjectRef
-from chiron_stream.wire.replies import Refusal
+from chiron_stream.wire.replies import Refusal, RoundProgress, Scored
 from chiron_stream.wire.session import Purpose
 from chiron_stream.wire.workers import SlotResult
 
@@ -155,13 +155,34 @@ class Worker(Document):
     numerics: Name = ""
 
 
-@dataclass
-class Slot(Document):
-    """A slot of the round at hand. ``boot`` holds the lease; ``result`` ends it.
+class Leased:
+    """A task that is leased to a trainer. ``boot`` holds the lease, ``holders`` have held it.
 
-    ``holders`` have held it; ``failures`` counts leases that ended without a result, and behind
-    the first of them the slot is ``held`` back until the shell's timer says so.
+    ``failures`` counts leases that ended without a result, and behind the first of them the task is
+    ``held`` back until the shell's timer says so.
     """
+
+    task: bytes
+    boot: bytes | None
+    holders: tuple[bytes, ...]
+    failures: int
+    held: bool
+
+    def give(self, boot: bytes) -> None:
+        """Lease the task to a boot."""
+        self.boot = boot
+        self.holders = (*(one for one in self.holders if one != boot), boot)
+
+    def fail(self) -> None:
+        """End a lease that brought no result."""
+        self.boot = None
+        self.failures += 1
+        self.held = self.failures > 1
+
+
+@dataclass
+class Slot(Leased, Document):
+    """A slot of the round at hand; ``result`` ends its lease."""
 
     KIND: ClassVar[int] = 506
     task: Digest
@@ -177,10 +198,9 @@ class Slot(Document):
     held: bool = False
 
     def fail(self) -> None:
-        """End a lease that brought no result."""
-        self.boot, self.result = None, None
-        self.failures += 1
-        self.held = self.failures > 1
+        """End a lease that brought no result, or a result that is of no use."""
+        self.result = None
+        super().fail()
 
 
 @dataclass
@@ -203,6 +223,29 @@ class Version(Document):
     digest: Digest
     parameters: Digest
     step: int
+
+
+@dataclass
+class Evaluation(Leased, Document):
+    """A release to evaluate on one owner's shards; ``left`` is left to the owner behind its charge.
+
+    ``round`` counts the rounds that had begun when it was opened.
+    """
+
+    KIND: ClassVar[int] = 512
+    task: Digest
+    owner: PublicKey
+    release: int
+    version: Version
+    round: int
+    shards: tuple[ShardId, ...]
+    rows: int
+    left: int
+    revision: int = 0
+    boot: Id | None = None
+    holders: tuple[Id, ...] = ()
+    failures: int = 0
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,6 +281,12 @@ class State(Document):
     status; ``settled`` has the digests of the last round's results by task; ``diverged`` counts
     results that contradicted one; ``ledger`` counts granted answers by identity, ``granted`` by
     session and boot.
+
+    ``holdout`` holds, by owner, the shards that are for evaluation, ``aside`` counts those of them
+    that are parked; ``evaluations`` are still to come in, ``scores`` counts those that were opened.
+    ``disclosed`` counts bits about training by identity, ``told`` keeps what each was told,
+    ``listeners`` has its session that listens; ``void_since`` counts shards that became VOID since
+    the provider's last report.
     """
 
     KIND: ClassVar[int] = 511
@@ -272,6 +321,14 @@ class State(Document):
     finished: bool = False
     ledger: dict[PublicKey, int] = field(default_factory=dict)
     granted: dict[bytes, int] = field(default_factory=dict)
+    holdout: dict[PublicKey, tuple[ShardId, ...]] = field(default_factory=dict)
+    aside: int = 0
+    evaluations: tuple[Evaluation, ...] = ()
+    disclosed: dict[PublicKey, int] = field(default_factory=dict)
+    told: dict[PublicKey, tuple[RoundProgress | Scored, ...]] = field(default_factory=dict)
+    listeners: dict[PublicKey, Id] = field(default_factory=dict)
+    scores: int = 0
+    void_since: int = 0
     checkpoint: Digest = bytes(32)
     open_effects: tuple[ImportEffect | MergeEffect, ...] = ()
 
@@ -298,11 +355,16 @@ class State(Document):
 
     def release_leases(self, boot: bytes, *, failed: bool) -> None:
         """Take the leases of a boot away; a failure is counted against the slot."""
-        for slot in self.round.slots if self.round is not None else ():
-            if slot.boot == boot and slot.result is None:
+        for one in self.leases():
+            if one.boot == boot:
                 if failed:
-                    slot.fail()
-                slot.boot = None
+                    one.fail()
+                one.boot = None
+
+    def leases(self) -> list[Slot | Evaluation]:
+        """Return every task that may be leased and has no result yet."""
+        slots = self.round.slots if self.round is not None else ()
+        return [*(slot for slot in slots if slot.result is None), *self.evaluations]
 
     def quarantine(self, boot: bytes) -> None:
         """Trust a boot's numbers no more."""
@@ -313,16 +375,26 @@ class State(Document):
         """Take in a shard, or another in place of one that is parked."""
         before = data_set.shards.get(number)
         if before is not None:
-            self.tally[before.status] -= 1
+            self._count(before, -1)
             shard.uses = before.uses
         data_set.shards[number] = shard
-        self.tally[shard.status] = self.tally.get(shard.status, 0) + 1
+        self._count(shard, 1)
 
     def mark(self, shard: Shard, status: ShardStatus) -> None:
         """Give a shard another status."""
-        self.tally[shard.status] -= 1
-        self.tally[status] = self.tally.get(status, 0) + 1
+        self._count(shard, -1)
         shard.status = status
+        self._count(shard, 1)
+
+    def _count(self, shard: Shard, by: int) -> None:
+        self.tally[shard.status] = self.tally.get(shard.status, 0) + by
+        if shard.status is ShardStatus.PARKED and shard.use is Use.EVALUATE:
+            self.aside += by
+
+    @property
+    def training_waits(self) -> bool:
+        """Whether a shard is parked that is to be trained on."""
+        return self.count(ShardStatus.PARKED) > self.aside
 
     def count(self, status: ShardStatus) -> int:
         """Return how many shards have a status."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from enclave_workers.core.coordinator.events import Retried, Waited
 from enclave_workers.core.coordinator.leasing import backoff
-from enclave_workers.core.coordinator.state import Slot, State
+from enclave_workers.core.coordinator.state import Leased, State
 from enclave_workers.core.coordinator.windows import oldest
 
 
@@ -41,13 +41,12 @@ class Timers:
             yield Waited(reached)
 
     def _retried(self, state: State, now: float) -> Iterator[Retried]:
-        slots = state.round.slots if state.round is not None else ()
-        held = {_name(slot): slot for slot in slots if slot.held}
+        held = {_name(one): one for one in state.leases() if one.held}
         self._held = {name: self._held.get(name, now) for name in held}
-        for name, slot in held.items():
-            if now - self._held[name] >= backoff(slot.failures):
-                yield Retried(slot.task)
+        for name, one in held.items():
+            if now - self._held[name] >= backoff(one.failures):
+                yield Retried(one.task)
 
 
-def _name(slot: Slot) -> tuple[bytes, int]:
-    return slot.task, slot.failures
+def _name(one: Leased) -> tuple[bytes, int]:
+    return one.task, one.failures

@@ -1,4 +1,7 @@
-"""The trainer: reads a slot's recipe, base and shards, trains, seals the update, reports."""
+"""The trainer: reads a slot's recipe, base and shards, trains, seals the update, reports.
+
+It also evaluates releases, on rows that never train.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,18 @@ from chiron_stream.graph import numerics, state, training
 from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.job.columns import Array, find_fault, unpack_columns
 from chiron_stream.job.file import Job
+from chiron_stream.job.measures import Measured
 from chiron_stream.wire.canonical import EncodingRefused
-from chiron_stream.wire.tasks import ShardGrant, SlotTask, Task
-from chiron_stream.wire.workers import Outcome, Ready, ShardFault, SlotResult
+from chiron_stream.wire.document import fixed
+from chiron_stream.wire.tasks import EvaluateTask, KeyedObject, ShardGrant, SlotTask, Task
+from chiron_stream.wire.workers import Evaluated, Outcome, Ready, ShardFault, SlotResult
 from enclave_workers.core.following import follow
 from enclave_workers.core.link import Link
 from enclave_workers.core.lookup import read_object, read_shard, write_object
 from enclave_workers.core.membership import NO_TASK, Membership
 from enclave_workers.core.recipes import BoundRecipe, bound_recipe, parameters_digest
 from enclave_workers.core.tee import Tee
+from enclave_workers.core.trainer import evaluating
 
 Columns = dict[str, Array]
 
@@ -30,7 +36,7 @@ MAX_FAULTS: Final = 128
 
 
 class _Faulty(Exception):
-    """Shards of a slot that cannot be used."""
+    """Shards of a task that cannot be used."""
 
     def __init__(self, outcome: Outcome, faults: tuple[ShardFault, ...]) -> None:
         super().__init__(outcome.name)
@@ -38,8 +44,16 @@ class _Faulty(Exception):
         self.faults = faults
 
 
+class _Void(Exception):
+    """A shard whose content is invalid, and why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class _Drained(Exception):
-    """The worker was asked to end: the slot is for another."""
+    """The worker was asked to end: the task is for another."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class Trainer:
         self._membership = Membership(link, job, "trainer", tee, now)
         self._recipe: tuple[bytes, BoundRecipe] | None = None
         self._base: _Base | None = None
+        self._steps = 0  # blocks of evaluations, for heartbeats
 
     def run(self) -> None:
         """Train until the courier goes away."""
@@ -70,15 +85,18 @@ class Trainer:
         self._membership.report("workers", Ready(self._numerics))
 
     def _take(self, task: Task) -> None:
-        if not isinstance(task, SlotTask):
+        if not isinstance(task, SlotTask | EvaluateTask):
             raise TamperDetected("a trainer was told to serve", code="TASK")
         self._membership.at_work(task.task, 0)
         try:
-            self._membership.report("updates", self._found(task))
+            self._membership.report("updates", self._done(task))
         except _Drained:
             self._membership.leave()
         finally:
             self._membership.at_work(NO_TASK, 0)
+
+    def _done(self, task: SlotTask | EvaluateTask) -> SlotResult | Evaluated:
+        return self._found(task) if isinstance(task, SlotTask) else self._judged(task)
 
     def _found(self, task: SlotTask) -> SlotResult:
         try:
@@ -88,8 +106,9 @@ class Trainer:
 
     def _trained(self, task: SlotTask) -> SlotResult:
         recipe = self._read_recipe(task)
-        base = self._read_base(task, recipe)
+        base = self._read_base(task.base, recipe)
         columns, rows = self._read_columns(task)
+        bits, measured = self._policy.disclosure.progress_bits, Measured()
         try:
             model = training.train_slot(
                 recipe.checked,
@@ -98,6 +117,7 @@ class Trainer:
                 seed=task.seed,
                 first_step=task.first_step,
                 on_step=lambda step: self._stepped(task, step),
+                measure=measured if bits else None,
             )
         except (RecipeRefused, SchemaMismatch) as error:
             raise _Faulty(Outcome.VOID, _all_void(task, error.code)) from None
@@ -106,6 +126,7 @@ class Trainer:
         data = state.dump(model)
         ref = write_object(self._link, "update-chunks", task.update_key, os.urandom(16), data)
         self._base = _Base(ref.digest, model)
+        loss, gradient = measured.levels(bits) if bits else (0, 0)
         return SlotResult(
             task=task.task,
             outcome=Outcome.TRAINED,
@@ -116,9 +137,55 @@ class Trainer:
             steps=number_of_steps(rows, recipe.batch_size),
             faults=(),
             numerics=self._numerics,
+            loss=fixed(loss),
+            gradient=gradient,
         )
 
-    def _stepped(self, task: SlotTask, step: int) -> None:
+    def _judged(self, task: EvaluateTask) -> Evaluated:
+        try:
+            rows, value = self._score(task)
+        except _Faulty as faulty:
+            faults = faulty.faults[:MAX_FAULTS]
+            return Evaluated(task.task, faulty.outcome, 0, fixed(0), faults, self._numerics)
+        return Evaluated(task.task, Outcome.TRAINED, rows, fixed(value), (), self._numerics)
+
+    def _score(self, task: EvaluateTask) -> tuple[int, int]:
+        """Return rows and value of the score, shard after shard: one is in memory at a time."""
+        recipe = self._read_recipe(task)
+        model = self._read_base(task.state, recipe, keep=False)
+        parked: list[ShardFault] = []
+        void: list[ShardFault] = []
+        tally = 0
+        for place, grant in enumerate(task.shards):
+            try:
+                tally += self._tally(task, grant, recipe, model)
+            except TamperDetected as error:
+                parked.append(ShardFault(place, error.code))
+            except _Void as fault:
+                void.append(ShardFault(place, fault.reason[:300]))
+        if parked or void:
+            raise _Faulty(Outcome.PARKED if parked else Outcome.VOID, tuple(parked or void))
+        rows = sum(grant.rows for grant in task.shards)
+        return rows, evaluating.score(self._policy.schema.target, tally, rows)
+
+    def _tally(
+        self, task: EvaluateTask, grant: ShardGrant, recipe: BoundRecipe, model: state.ModelState
+    ) -> int:
+        columns, fault = self._unpacked(grant, read_shard(self._link, grant))
+        if fault is not None:
+            raise _Void(fault)
+        batch = max(2, self._policy.predictor_batch)
+        target, tally = self._policy.schema.target, 0
+        try:
+            for block in evaluating.blocks(recipe.checked, model, columns, target, batch):
+                tally += block
+                self._steps += 1
+                self._stepped(task, self._steps)
+        except (RecipeRefused, SchemaMismatch) as error:
+            raise _Void(error.code) from None
+        return tally
+
+    def _stepped(self, task: SlotTask | EvaluateTask, step: int) -> None:
         self._membership.at_work(task.task, step + 1)
         if self._link.draining:
             raise _Drained
@@ -138,19 +205,24 @@ class Trainer:
             numerics=self._numerics,
         )
 
-    def _read_recipe(self, task: SlotTask) -> BoundRecipe:
+    def _read_recipe(self, task: SlotTask | EvaluateTask) -> BoundRecipe:
         digest = task.definition.ref.digest
         if self._recipe is None or self._recipe[0] != digest:
             definition = read_object(self._link, task.definition)
             self._recipe = digest, bound_recipe(self._policy, definition)
         return self._recipe[1]
 
-    def _read_base(self, task: SlotTask, recipe: BoundRecipe) -> state.ModelState:
-        digest = task.base.ref.digest
-        if self._base is None or self._base.digest != digest:
-            data = read_object(self._link, task.base)
-            self._base = _Base(digest, state.load(recipe.checked, data))
-        return self._base.model
+    def _read_base(
+        self, keyed: KeyedObject, recipe: BoundRecipe, *, keep: bool = True
+    ) -> state.ModelState:
+        """Return a state; the one at hand stays at hand where this one is not to be kept."""
+        digest = keyed.ref.digest
+        if self._base is not None and self._base.digest == digest:
+            return self._base.model
+        model = state.load(recipe.checked, read_object(self._link, keyed))
+        if keep:
+            self._base = _Base(digest, model)
+        return model
 
     def _read_columns(self, task: SlotTask) -> tuple[Columns, int]:
         """Return the slot's rows, shard after shard in the task's order.

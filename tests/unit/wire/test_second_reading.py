@@ -250,7 +250,7 @@ def test_receipt_and_plan() -> None:
     message = h("sign checkpoint", checkpoint, signer)
     check(raw("receipts", "signing_key"), "sign checkpoint", message, signature)
     assert signer == raw("akd", "hash")
-    assert read(checkpoint, 84)[15] == h("shard node", *leaves)
+    assert read(checkpoint, 84)[17] == h("shard node", *leaves)
     assert h("checkpoint hash", checkpoint) == raw("receipts", "hash")
     assert raw("shard", "leaf") in leaves
     _, number, auditor, sealed, signer, signature = read(raw("plan", "record"), 89)
