@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from chiron_stream.broker.records import Outgoing
 from chiron_stream.broker.seam import Delivery
-from chiron_stream.clients.receipts import Receipt, read_receipts
+from chiron_stream.clients.receipts import Contradiction, Receipt, read_conflicts, read_receipts
 from chiron_stream.errors import Fenced, PolicyRefused, TamperDetected, Timeout
 from chiron_stream.job.columns import pack_columns
 from chiron_stream.job.fields import packed_bytes
@@ -307,11 +307,7 @@ class Publication:
 
         :raises TamperDetected: checkpoints contradict each other or what the replies said.
         """
-        wanted = {
-            number: (self._session.keys.session, number, sent.digest)
-            for number, sent in self.sent.items()
-        }
-        found = read_receipts(self._party, wanted)
+        found = read_receipts(self._party, self._names)
         for receipt in found:
             told = self.trained.get(receipt.shard)
             if told is not None and told.checkpoint not in receipt.checkpoints:
@@ -320,6 +316,20 @@ class Publication:
                     code="RECEIPT",
                 )
         return found
+
+    def conflicts(self) -> list[Contradiction]:
+        """Return the receipts of shards of this publication that were announced with two contents.
+
+        They name both, and prove later that this happened; the first content stands.
+
+        :raises TamperDetected: a conflict of no coordinator that the policy allows.
+        """
+        return read_conflicts(self._party, self._names)
+
+    @property
+    def _names(self) -> dict[int, tuple[bytes, int, bytes]]:
+        session = self._session.keys.session
+        return {number: (session, number, one.digest) for number, one in self.sent.items()}
 
     def close(self) -> None:
         """Stop listening; what was sent goes on."""

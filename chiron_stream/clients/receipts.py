@@ -16,9 +16,12 @@ from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.receipts import (
     Checkpoint,
     CheckpointRecord,
+    Conflict,
+    ConflictRecord,
     PlanRecord,
     checkpoint_hash,
     read_checkpoint,
+    read_conflict,
     read_record,
     shard_leaf,
 )
@@ -56,7 +59,20 @@ class Ledger:
     checkpoint: bytes
 
 
-def receipt_records(party: Connected) -> Iterator[CheckpointRecord | PlanRecord]:
+@dataclass(frozen=True)
+class Contradiction:
+    """A shard was announced twice with other content, as a coordinator signed.
+
+    ``stands``: whether this publication's content is the one that was taken. ``conflict`` has the
+    leaves of both.
+    """
+
+    shard: int
+    stands: bool
+    conflict: Conflict
+
+
+def receipt_records(party: Connected) -> Iterator[CheckpointRecord | PlanRecord | ConflictRecord]:
     """Yield what stands on ``receipts`` now, unverified; what is no such record is passed over."""
     place = party.partition("receipts")
     marks = party.broker.watermarks(place)
@@ -156,3 +172,34 @@ def read_receipts(
         )
         for number, one in sorted(first.items())
     ]
+
+
+def read_conflicts(
+    party: Connected, wanted: Mapping[int, tuple[bytes, int, bytes]]
+) -> list[Contradiction]:
+    """Return the verified conflicts of shards given by number as (session, number, digest).
+
+    :raises TamperDetected: a conflict of no coordinator that the policy allows, or of another job.
+    """
+    known, leaves = signers(party), {shard_leaf(*one): number for number, one in wanted.items()}
+    found = []
+    for record in receipt_records(party):
+        if isinstance(record, ConflictRecord):
+            conflict = _conflict(party, record, known)
+            found += [
+                Contradiction(leaves[leaf], leaf == conflict.first, conflict)
+                for leaf in (conflict.first, conflict.second)
+                if leaf in leaves
+            ]
+    return found
+
+
+def _conflict(
+    party: Connected, record: ConflictRecord, known: Mapping[bytes, AttestedKeyDocument]
+) -> Conflict:
+    if record.signer not in known:
+        raise TamperDetected("a conflict of a signer without evidence", code="SIGNER")
+    conflict = read_conflict(record, known[record.signer].signing_key)
+    if conflict.job != party.job.job_id:
+        raise TamperDetected("a conflict of another job", code="RECEIPT")
+    return conflict

@@ -41,6 +41,7 @@ SIGN_WELCOME: Final = _label("sign welcome")
 SIGN_WORKER: Final = _label("sign worker message")
 SIGN_CHECKPOINT: Final = _label("sign checkpoint")
 SIGN_PLAN: Final = _label("sign plan")
+SIGN_CONFLICT: Final = _label("sign conflict")
 
 # HPKE info
 INFO_SESSION: Final = _label("hpke session")

@@ -1,4 +1,4 @@
-"""Receipts: signed public checkpoints, and each round's plan sealed to the auditor.
+"""Receipts: signed public checkpoints and conflicts, and each round's plan sealed to the auditor.
 
 A checkpoint says which shards entered a version: a leaf for each, and their root under the
 coordinator's signature. Two checkpoints of one index or version that differ prove misbehaviour
@@ -125,7 +125,37 @@ class PlanRecord(Document):
     signature: Signature
 
 
-read_record: Callable[[bytes], CheckpointRecord | PlanRecord] = union(CheckpointRecord, PlanRecord)
+@dataclass(frozen=True)
+class Conflict(Document):
+    """A shard number was announced twice with other content: the leaf that stands, and the other's.
+
+    ``index`` and ``journal_head`` say where the journal stands with the second announcement.
+    """
+
+    KIND: ClassVar[int] = 92
+    job: Digest
+    policy_version: int
+    policy_head: Digest
+    epoch: int
+    index: int
+    journal_head: Digest
+    first: Digest
+    second: Digest
+
+
+@dataclass(frozen=True)
+class ConflictRecord(Document):
+    """A conflict's bytes, its signer's document hash and signature."""
+
+    KIND: ClassVar[int] = 93
+    conflict: Annotated[bytes, Limit(1024)]
+    signer: Digest
+    signature: Signature
+
+
+read_record: Callable[[bytes], CheckpointRecord | PlanRecord | ConflictRecord] = union(
+    CheckpointRecord, PlanRecord, ConflictRecord
+)
 
 
 def shard_leaf(session: bytes, number: int, digest: bytes) -> bytes:
@@ -171,6 +201,29 @@ def read_checkpoint(record: CheckpointRecord, signing_key: bytes) -> Checkpoint:
     if checkpoint.root != leaves_root(record.leaves):
         raise TamperDetected("a checkpoint's leaves are not its root's", code="RECEIPT_ROOT")
     return checkpoint
+
+
+def sign_conflict(
+    conflict: Conflict, signer: bytes, sign: Callable[[bytes, bytes], bytes]
+) -> bytes:
+    """Return the record of a conflict.
+
+    :param signer: hash of the coordinator's attested key document.
+    """
+    packed = conflict.pack()
+    signature = sign(labels.SIGN_CONFLICT, sha256(labels.SIGN_CONFLICT, packed, signer))
+    return ConflictRecord(packed, signer, signature).pack()
+
+
+def read_conflict(record: ConflictRecord, signing_key: bytes) -> Conflict:
+    """Return a conflict signed by an appraised coordinator's boot key.
+
+    :raises TamperDetected: the signature is wrong.
+    """
+    message = sha256(labels.SIGN_CONFLICT, record.conflict, record.signer)
+    if not verified(signing_key, labels.SIGN_CONFLICT, message, record.signature):
+        raise TamperDetected("a conflict with a bad signature", code="SIGNATURE")
+    return Conflict.unpack(record.conflict)
 
 
 def _plan_context(job: bytes, auditor: bytes, number: int) -> bytes:

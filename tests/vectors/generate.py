@@ -74,6 +74,7 @@ from chiron_stream.wire.crypto import (
 from chiron_stream.wire.objects import ObjectRef, object_digest, open_object, seal_object
 from chiron_stream.wire.receipts import (
     Checkpoint,
+    Conflict,
     Plan,
     PlannedShard,
     PlannedSlot,
@@ -84,6 +85,7 @@ from chiron_stream.wire.receipts import (
     seal_plan,
     shard_leaf,
     sign_checkpoint,
+    sign_conflict,
 )
 from chiron_stream.wire.replies import (
     Accept,
@@ -561,9 +563,15 @@ def receipts(leaf: bytes) -> Table:
     record = sign_checkpoint(
         checkpoint, leaves, signer, lambda label, message: sign(COORDINATOR, label, message)
     )
+    conflict = Conflict(JOB, 1, HEAD, 1, 41, _bytes(26), leaf, _bytes(27))
+    contradicted = sign_conflict(
+        conflict, signer, lambda label, message: sign(COORDINATOR, label, message)
+    )
     return {
         "signing_key": _public(COORDINATOR).hex(),
         "signer": signer.hex(),
+        "conflict": conflict.pack().hex(),
+        "conflict_record": contradicted.hex(),
         "checkpoint": checkpoint.pack().hex(),
         "hash": checkpoint_hash(checkpoint.pack()).hex(),
         "leaves": [one.hex() for one in leaves],

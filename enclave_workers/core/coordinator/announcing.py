@@ -16,10 +16,11 @@ from chiron_stream.wire.control import (
     open_control,
     read_header,
 )
+from chiron_stream.wire.receipts import Conflict, shard_leaf
 from chiron_stream.wire.replies import Acknowledged, Refusal
 from chiron_stream.wire.session import Purpose
 from enclave_workers.core.coordinator import evaluating, windows
-from enclave_workers.core.coordinator.effects import Effect
+from enclave_workers.core.coordinator.effects import Contradict, Effect
 from enclave_workers.core.coordinator.events import Acknowledging, Controlled
 from enclave_workers.core.coordinator.opening import keys_of, reply
 from enclave_workers.core.coordinator.state import (
@@ -66,7 +67,7 @@ def read_controlled(state: State, data: bytes) -> tuple[bytes, Body]:
     return header.session, body
 
 
-def controlled(context: Context, state: State, event: Controlled, _at: At) -> list[Effect]:
+def controlled(context: Context, state: State, event: Controlled, at: At) -> list[Effect]:
     """Take one control record; what it says may still be refused, which its sender is told."""
     session_id, body = read_controlled(state, event.record)
     session = state.sessions[session_id]
@@ -79,7 +80,7 @@ def controlled(context: Context, state: State, event: Controlled, _at: At) -> li
     except _Refused as error:
         refusal = Refusal(counter, error.code, error.message)
         session.refusals = (*session.refusals, refusal)
-        return []
+        return [_contradict(context, state, error, at)] if isinstance(error, _Conflicting) else []
 
 
 def acknowledging(_context: Context, state: State, _event: Acknowledging, _at: At) -> list[Effect]:
@@ -95,6 +96,29 @@ def acknowledging(_context: Context, state: State, _event: Acknowledging, _at: A
 
 class _Refused(ChironError):
     """A control record that was understood and is not taken."""
+
+
+class _Conflicting(_Refused):
+    """Another content under a shard's number, for the first time: both are receipted."""
+
+    def __init__(self, message: str, first: bytes, second: bytes) -> None:
+        super().__init__(message, code="CONFLICT")
+        self.first = first
+        self.second = second
+
+
+def _contradict(context: Context, state: State, error: _Conflicting, at: At) -> Contradict:
+    conflict = Conflict(
+        job=context.job,
+        policy_version=context.policy.version,
+        policy_head=context.head,
+        epoch=state.epoch,
+        index=at.index,
+        journal_head=at.head,
+        first=error.first,
+        second=error.second,
+    )
+    return Contradict(conflict)
 
 
 def _take(context: Context, state: State, session_id: bytes, body: Body) -> list[Effect]:
@@ -132,14 +156,22 @@ def _announce(
     elif known.status is not ShardStatus.PARKED:
         if known.digest == body.digest and known.session == session_id:
             return
-        raise _Refused(
-            f"shard {body.number} was announced before with other content", code="CONFLICT"
-        )
+        raise _conflict(session_id, known, body)
     elif known.use is not body.use:
         raise _Refused(f"shard {body.number} was announced for another use", code="USE")
     state.keep(data_set, body.number, _shard(session_id, body))
     evaluating.arrived(state, data_set, body.number)
     windows.arrived(context, state, data_set, body.number)
+
+
+def _conflict(session_id: bytes, known: Shard, body: Announcement) -> _Refused:
+    """Return the refusal of another content; a shard's first conflict is receipted, no further."""
+    message = f"shard {body.number} was announced before with other content"
+    if known.contradicted:
+        return _Refused(message, code="CONFLICT")
+    known.contradicted = True
+    first = shard_leaf(known.session, body.number, known.digest)
+    return _Conflicting(message, first, shard_leaf(session_id, body.number, body.digest))
 
 
 def _check_next(data_set: DataSetState, body: Announcement) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chiron_stream.wire.receipts import Checkpoint, Plan
+from chiron_stream.wire.receipts import Checkpoint, Conflict, Plan
 from chiron_stream.wire.replies import Reply
 from chiron_stream.wire.serving import Grant, QuerySession
 from chiron_stream.wire.tasks import Task
@@ -67,6 +67,13 @@ class Certify:
 
 
 @dataclass(frozen=True)
+class Contradict:
+    """A conflict of two announcements to sign and publish."""
+
+    conflict: Conflict
+
+
+@dataclass(frozen=True)
 class Disclose:
     """A plan to seal to the policy's auditors."""
 
@@ -89,6 +96,7 @@ Effect = (
     | Tell
     | Broadcast
     | Certify
+    | Contradict
     | Disclose
     | PublishHead
     | ImportEffect

@@ -9,7 +9,7 @@ from chiron_stream.job.policy import Role
 from chiron_stream.wire import labels
 from chiron_stream.wire.courier import Send
 from chiron_stream.wire.crypto import derive, seal
-from chiron_stream.wire.receipts import VersionHead, seal_plan, sign_checkpoint
+from chiron_stream.wire.receipts import VersionHead, seal_plan, sign_checkpoint, sign_conflict
 from chiron_stream.wire.replies import SessionRefused, seal_reply
 from chiron_stream.wire.serving import seal_sessions
 from chiron_stream.wire.session import SessionKeys
@@ -18,6 +18,7 @@ from enclave_workers.core.boot import Boot
 from enclave_workers.core.coordinator.effects import (
     Broadcast,
     Certify,
+    Contradict,
     Disclose,
     Effect,
     PublishHead,
@@ -60,9 +61,8 @@ def _emit(context: Context, boot: Boot, epoch: int, effect: Effect) -> Iterator[
             key = predictors_key(context)
             value = seal_sessions(key, effect.index, effect.place, effect.body)
             yield Send("sessions", 0, value, b"", b"")
-        case Certify():
-            value = sign_checkpoint(effect.checkpoint, effect.leaves, boot.hash, boot.sign)
-            yield Send("receipts", 0, value, b"", b"")
+        case Certify() | Contradict():
+            yield Send("receipts", 0, _signed(boot, effect), b"", b"")
         case Disclose():
             yield from _disclose(context, boot, effect)
         case PublishHead():
@@ -74,6 +74,12 @@ def _emit(context: Context, boot: Boot, epoch: int, effect: Effect) -> Iterator[
             return  # open effects: done outside the transaction, by the shell
         case _:
             assert_never(effect)
+
+
+def _signed(boot: Boot, effect: Certify | Contradict) -> bytes:
+    if isinstance(effect, Contradict):
+        return sign_conflict(effect.conflict, boot.hash, boot.sign)
+    return sign_checkpoint(effect.checkpoint, effect.leaves, boot.hash, boot.sign)
 
 
 def _disclose(context: Context, boot: Boot, effect: Disclose) -> Iterator[Send]:

@@ -72,7 +72,7 @@ class ShardStatus(IntEnum):
 class Shard(Document):
     """An announced shard; ``digest`` is over its ciphertexts, ``session`` holds its key.
 
-    ``uses``: how many committed rounds trained on it.
+    ``uses``: how many committed rounds trained on it; ``contradicted``: its conflict is receipted.
     """
 
     KIND: ClassVar[int] = 501
@@ -87,6 +87,7 @@ class Shard(Document):
     status: ShardStatus = ShardStatus.ACCEPTED
     reason: Name = ""
     uses: int = 0
+    contradicted: bool = False
 
 
 @dataclass

@@ -253,6 +253,10 @@ def test_receipt_and_plan() -> None:
     assert read(checkpoint, 84)[17] == h("shard node", *leaves)
     assert h("checkpoint hash", checkpoint) == raw("receipts", "hash")
     assert raw("shard", "leaf") in leaves
+    _, conflict, signer, signature = read(raw("receipts", "conflict_record"), 93)
+    message = h("sign conflict", conflict, signer)
+    check(raw("receipts", "signing_key"), "sign conflict", message, signature)
+    assert read(conflict, 92)[7] == raw("shard", "leaf")
     _, number, auditor, sealed, signer, signature = read(raw("plan", "record"), 89)
     context = h("hpke plan", raw("job", "job_id"), auditor, be8(number))
     message = h("sign plan", context, sealed, signer)
