@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.job.policy import Kind, Policy
-from chiron_stream.wire.control import Body, Fin
+from chiron_stream.wire.control import Body, Fin, Use
+from chiron_stream.wire.document import fixed
 from chiron_stream.wire.session import Purpose
 from chiron_stream.wire.workers import Outcome, Report
 from enclave_workers.core.coordinator.announcing import read_controlled
@@ -39,25 +40,46 @@ from tests.unit.core.story import (
     digest,
     faulty,
     ref,
+    scored,
     source,
     trained,
+    unscored,
     with_schedule,
 )
 from tests.unit.job.builders import JOHN, LAB, MARY, WARD
 
-SHORT = with_schedule(slots=2, shards_per_slot=2, passes=2, release_every=1)
+BITS = 6
+
+
+def _granted(policy: Policy) -> Policy:
+    """Let the provider see progress, and owners scores, until ceilings that a life can reach."""
+    disclosure = replace(
+        policy.disclosure,
+        minimum_rows=1,
+        minimum_owners=1,
+        score_every=1,
+        score_ceiling=20,
+        progress_bits=BITS,
+        progress_ceiling=60,
+    )
+    return replace(policy, disclosure=disclosure)
+
+
+SHORT = _granted(with_schedule(slots=2, shards_per_slot=2, passes=2, release_every=1))
 """A job that can come to its end within a few dozen events."""
 
-OPEN = with_schedule(
-    kind=Kind.OPEN,
-    data_sets=(),
-    slots=2,
-    shards_per_slot=2,
-    passes=2,
-    release_every=1,
-    window=1,
-    max_wait=60,
-    owner_slots=2,
+OPEN = _granted(
+    with_schedule(
+        kind=Kind.OPEN,
+        data_sets=(),
+        slots=2,
+        shards_per_slot=2,
+        passes=2,
+        release_every=1,
+        window=1,
+        max_wait=60,
+        owner_slots=2,
+    )
 )
 """One that goes on for ever."""
 
@@ -80,7 +102,12 @@ class Chance:
     def settle(self) -> None:
         """Lead the job towards its middle: data, recipe, trainers, a predictor."""
         self.story.imported()
-        self.story.whole([10, 5, 1, 3, 3], [7, 2])
+        for who, rows in ((MARY, [10, 5, 1, 3, 3]), (JOHN, [7, 2])):
+            member = self.story.publish(who, rows, fin=False)
+            for number in (len(rows), len(rows) + 1):
+                body = announcement(number, 4, digest=digest((who.name, number)), use=Use.EVALUATE)
+                self.story.tell(member.says(body))
+            self.story.tell(member.says(Fin(len(rows) + 2)))
         for role in (0, 0, 0, 2):
             self.join(role)
 
@@ -90,7 +117,9 @@ class Chance:
             (JOHN, Purpose.PUBLISH),
             (LAB, Purpose.RECIPE),
             (WARD, Purpose.QUERY),
-        )[detail % 4]
+            (MARY, Purpose.LISTEN),
+            (LAB, Purpose.LISTEN),
+        )[detail % 6]
         data_set = "other" if detail % 11 == 0 else "icu"
         self.members.append(self.story.open(who, purpose, data_set))
 
@@ -124,7 +153,8 @@ class Chance:
             return MANIFEST
         if what == 2:
             return announcement(number, digest=digest(("other", number)))
-        return announcement(number, rows=1 + detail % 7)
+        use = Use.EVALUATE if detail % 3 == 0 else Use.TRAIN
+        return announcement(number, rows=1 + detail % 7, use=use)
 
     def acknowledge(self, _detail: int) -> None:
         self.story.tell(Acknowledging())
@@ -171,6 +201,8 @@ class Chance:
             if slot.held:
                 self.story.tell(Retried(slot.task))
                 return
+        for one in self.story.state.evaluations[:1]:
+            self.story.tell(Retried(one.task))
 
     def report(self, detail: int) -> None:
         """Let any worker report any finding of any slot at hand."""
@@ -186,6 +218,8 @@ class Chance:
             2: faulty(slot, Outcome.VOID, place),
             3: faulty(slot, Outcome.PARKED, place),
             4: faulty(slot, Outcome.PARKED, 0, 1),
+            5: trained(slot, loss=fixed(detail % (1 << BITS)), gradient=detail % 32),
+            6: trained(slot, loss=fixed(1 << BITS)),
         }
         self._report(worker, findings.get(what, trained(slot)))
 
@@ -195,6 +229,23 @@ class Chance:
             for slot in self.story.slots:
                 if slot.boot == worker.boot and slot.result is None:
                     self._report(worker, trained(slot))
+
+    def evaluate(self, detail: int) -> None:
+        """Let any worker report any finding of any evaluation."""
+        found = self.story.state.evaluations
+        if not self.workers or not found:
+            return
+        one, what = found[detail // 7 % len(found)], detail // 77 % 8
+        worker = self.workers[detail % len(self.workers)]
+        if what > 2:
+            holders = [other for other in self.workers if other.boot == one.boot]
+            worker = (holders or [worker])[0]
+        findings = {
+            0: scored(one, one.rows + 1),
+            3: unscored(one, Outcome.VOID, detail // 700 % 3),
+            4: unscored(one, Outcome.PARKED, detail // 700 % 3),
+        }
+        self._report(worker, findings.get(what, scored(one, detail % (one.rows + 1))))
 
     def ask(self, detail: int) -> None:
         if self.workers and self.members:
@@ -240,6 +291,8 @@ ACTIONS: tuple[Callable[[Chance, int], None], ...] = (
     Chance.report,
     Chance.report,
     Chance.train,
+    Chance.evaluate,
+    Chance.evaluate,
     Chance.ask,
     Chance.outside,
     Chance.outside,

@@ -30,12 +30,14 @@ from chiron_stream.wire.control import (
     seal_control,
 )
 from chiron_stream.wire.crypto import SUITE, XWingPrivateKey, seal, sign
+from chiron_stream.wire.document import fixed
 from chiron_stream.wire.journal import Genesis, Sealer, head_of
 from chiron_stream.wire.objects import ObjectRef
 from chiron_stream.wire.replies import Reply
 from chiron_stream.wire.session import Hello, Intent, Purpose, SessionKeys, open_session
 from chiron_stream.wire.tasks import Task
 from chiron_stream.wire.workers import (
+    Evaluated,
     GrantRequest,
     Leaving,
     Outcome,
@@ -58,7 +60,14 @@ from enclave_workers.core.coordinator.events import (
     Source,
 )
 from enclave_workers.core.coordinator.joining import scope
-from enclave_workers.core.coordinator.state import At, Context, MergeEffect, Slot, State
+from enclave_workers.core.coordinator.state import (
+    At,
+    Context,
+    Evaluation,
+    MergeEffect,
+    Slot,
+    State,
+)
 from enclave_workers.core.coordinator.step import step
 from tests.unit.job import builders
 from tests.unit.job.builders import JOHN, LAB, MARY, WARD
@@ -248,6 +257,25 @@ def faulty(slot: Slot, outcome: Outcome, *places: int, reason: str = "REASON") -
     return trained(slot, outcome=outcome, update=None, digest=bytes(32), faults=faults)
 
 
+def scored(evaluation: Evaluation, value: int = 3, **parts: Any) -> Evaluated:
+    """Return the result of an evaluation that was computed."""
+    made = Evaluated(
+        task=evaluation.task,
+        outcome=Outcome.TRAINED,
+        rows=evaluation.rows,
+        value=fixed(value),
+        faults=(),
+        numerics="class-a",
+    )
+    return replace(made, **parts)
+
+
+def unscored(evaluation: Evaluation, outcome: Outcome, *places: int) -> Evaluated:
+    """Return the finding that some shards of an evaluation cannot be used."""
+    faults = tuple(ShardFault(place, "REASON") for place in places)
+    return scored(evaluation, 0, outcome=outcome, rows=0, faults=faults)
+
+
 class Story:
     """A coordinator without its shell; its first epoch has begun."""
 
@@ -346,6 +374,19 @@ class Story:
         while slots := [one for one in self.slots if one.boot == worker.boot and not one.result]:
             effects += self.tell(worker.reports_that(trained(slots[0])))
         return effects
+
+    def hold_out(self, who: Identity, rows: Iterable[int], data_set: str = "held-out") -> Member:
+        """Open a session and announce shards for evaluation."""
+        member = self.open(who, data_set=data_set)
+        for number, size in enumerate(rows):
+            name = digest((who.name, data_set, number))
+            body = announcement(number, size, digest=name, use=Use.EVALUATE)
+            self.tell(member.says(body))
+        return member
+
+    def listen(self, who: Identity) -> Member:
+        """Open a session that listens."""
+        return self.open(who, Purpose.LISTEN, "")
 
     def merge(self) -> list[Effect]:
         """Let the open merge be done."""

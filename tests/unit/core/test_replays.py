@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.job.policy import Policy
+from chiron_stream.wire.control import Use
 from chiron_stream.wire.journal import head_of, open_entry
 from chiron_stream.wire.session import Purpose
 from enclave_workers.core.coordinator.events import Event, read_event
@@ -18,7 +19,7 @@ from enclave_workers.core.coordinator.step import step
 from tests.unit.core.chance import OPEN, SHORT, Chance
 from tests.unit.core.shelf import Shelf, replayed
 from tests.unit.core.story import MANIFEST, K, Story, running
-from tests.unit.job.builders import LAB, WARD
+from tests.unit.job.builders import JOHN, LAB, MARY, WARD
 
 lives = st.lists(st.integers(0, 2**20), max_size=60)
 
@@ -121,16 +122,21 @@ def test_step_is_a_function_of_the_state_s_bytes(
     assert sorted(map(repr, effects)) == sorted(map(repr, others))
 
 
-@given(decisions=lives)
-@settings(max_examples=100)
-def test_promises_hold_whatever_happens(decisions: list[int]) -> None:
-    story = life(decisions)
+@given(decisions=lives, policy=policies)
+@settings(max_examples=200)
+def test_promises_hold_whatever_happens(decisions: list[int], policy: Policy) -> None:
+    story = life(decisions, policy)
     disclosure = story.context.policy.disclosure
     assert story.state.ledger.get(WARD.public, 0) <= disclosure.answers_per_client
+    terms, told = disclosure, story.state.disclosed
+    assert all(told.get(one.public, 0) <= terms.score_ceiling for one in (MARY, JOHN))
+    assert told.get(LAB.public, 0) <= terms.progress_ceiling
+    assert len(story.state.evaluations) <= story.state.scores
     taken = [shard for slot in story.slots for shard in slot.shards]
     waiting = [shard for slot in story.state.queue for shard in slot]
     assert len(set(taken + waiting)) == len(taken + waiting)
-    held = [slot.boot for slot in story.slots if slot.boot and not slot.result]
+    assert all(story.state.shard(one).use is Use.TRAIN for one in (*taken, *waiting))
+    held = [one.boot for one in story.state.leases() if one.boot]
     assert len(set(held)) == len(held)
     assert all(not story.state.workers[boot].lost for boot in held)
 
