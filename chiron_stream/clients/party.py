@@ -286,14 +286,12 @@ class Party(Member):
     def _accepted(self, replies: Replies, deadline: float) -> Accept:
         """Return the first reply; without one, look whether the coordinator was succeeded."""
         while True:
-            found = replies.poll(0.5)
-            for place, reply in enumerate(found, 1):
-                if isinstance(reply, Accept):
-                    replies.give_back(found[place:])
-                    return reply
-                if isinstance(reply, Acknowledged):
-                    refusal = reply.refusals[0]
-                    raise JobRefused(refusal.reason, code=refusal.code)
+            reply = replies.first(0.5)
+            if isinstance(reply, Accept):
+                return reply
+            if isinstance(reply, Acknowledged):
+                refusal = reply.refusals[0]
+                raise JobRefused(refusal.reason, code=refusal.code)
             if time.monotonic() > deadline:
                 raise Timeout(
                     "the coordinator did not answer the session",

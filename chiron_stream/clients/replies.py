@@ -31,7 +31,19 @@ class Replies:
         self._place = place
         self._reader = broker.reader({place: start})
         self._next = 0
-        self._returned: list[Reply] = []
+        self._kept: list[Reply] = []
+
+    def first(self, timeout: float) -> Reply | None:
+        """Return the next reply alone, or None; what came with it is kept for the next call.
+
+        A successor may have claimed the data set by the time that a publisher hears of its own
+        admission: then both replies come at once.
+
+        :raises ChironError: as :meth:`poll`.
+        """
+        found = self.poll(timeout)
+        self._kept = found[1:]
+        return found[0] if found else None
 
     def poll(self, timeout: float) -> list[Reply]:
         """Return the next replies, waiting up to ``timeout`` seconds for records.
@@ -39,23 +51,21 @@ class Replies:
         :raises SessionClosed: the session is not admitted.
         :raises Withheld: a reply is missing.
         """
-        found, self._returned = self._returned, []
-        for record in self._reader.poll(0.0 if found else timeout):
+        found, self._kept = self._kept, []
+        if found:
+            return found
+        for record in self._reader.poll(timeout):
             if record.key == self._keys.session:
                 reply = self._read(record.value)
                 if reply is not None:
                     found.append(reply)
         return found
 
-    def give_back(self, replies: list[Reply]) -> None:
-        """Take back replies that are for whoever polls next."""
-        self._returned = replies
-
     @property
     def caught_up(self) -> bool:
         """Whether everything committed so far was polled."""
         end = self._broker.watermarks(self._place).stable
-        return not self._returned and self._reader.position(self._place) >= end
+        return not self._kept and self._reader.position(self._place) >= end
 
     def _read(self, value: bytes) -> Reply | None:
         try:
