@@ -19,7 +19,7 @@ from chiron_stream.clients.listening import Listener
 from chiron_stream.clients.party import Party
 from chiron_stream.clients.publication import Publication, rows_that_fit
 from chiron_stream.clients.receipts import Ledger, read_ledger
-from chiron_stream.errors import PolicyRefused, SchemaMismatch
+from chiron_stream.errors import PolicyRefused, SchemaMismatch, UsageRefused
 from chiron_stream.job.measures import ERROR_STEPS
 from chiron_stream.job.policy import Role
 from chiron_stream.job.rows import prepare
@@ -85,9 +85,14 @@ class DataOwner(Party):
         :param fin: say that the data set is whole; a closed job waits for it.
         :param progress: called with rows sent and rows in all.
         :param timeout: seconds to wait for the coordinator's admission.
+        :raises UsageRefused: shards without rows; nothing was sealed.
         :raises SchemaMismatch: naming row and column; nothing was sealed.
-        :raises Superseded: another publisher claimed the data set meanwhile.
+        :raises Timeout: the broker did not take everything, or the coordinator did not answer.
         """
+        if rows_per_shard is not None and rows_per_shard < 1:
+            raise UsageRefused(
+                "a shard has at least one row; nothing was sealed", got=str(rows_per_shard)
+            )
         policy = self.job.policy
         prepared = prepare(policy.schema, data)
         if not prepared.rows:

@@ -133,7 +133,7 @@ class Publication:
         self._acknowledged = FIRST_COUNTER
         self._refusals: list[Refusal] = []
         self._pending: deque[tuple[list[Delivery], Sent, Announcement]] = deque()
-        self._fin_expected = False
+        self._said: deque[Delivery] = deque()
         self.sent: dict[int, Sent] = {}
         self.trained: dict[int, ShardTrained] = {}
         self.voided: dict[int, str] = {}
@@ -165,7 +165,7 @@ class Publication:
         self._announce_all(0)
         if fin and not accept.fin:
             self._control(Fin(accept.next_number + len(starts)))
-        self._party.producer.flush()
+        self._settle(wait=True)
 
     def _check_fin(self, rows: int) -> None:
         if self._session.accept.fin and self.resumed_at < rows:
@@ -222,7 +222,17 @@ class Publication:
         record = seal_control(keys.control, keys.session, self._counter, self._chain, body)
         self._chain = chain_next(self._chain, record)
         self._counter += 1
-        self._party.producer.send(Outgoing(self._party.partition("control"), record, keys.session))
+        place = self._party.partition("control")
+        self._said.append(self._party.producer.send(Outgoing(place, record, keys.session)))
+        self._settle(wait=False)
+
+    def _settle(self, *, wait: bool) -> None:
+        """See that the broker has taken what was said on ``control``, all of it or so far.
+
+        :raises ChironError: it has not taken a record; nothing behind it counts.
+        """
+        while self._said and (wait or self._said[0].done):
+            self._said.popleft().result()
 
     @property
     def keys(self) -> SessionKeys:
