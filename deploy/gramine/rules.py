@@ -25,6 +25,8 @@ FIXED: Final[Mapping[str, object]] = {
     "loader.env.PATH": "/chiron/bin",
     "loader.env.HOME": "/",
     "loader.env.LC_ALL": "C.UTF-8",
+    "loader.env.MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "loader.env.MALLOC_MMAP_THRESHOLD_": "1073741824",
     "loader.env.TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
     "loader.env.CHIRON_COURIER_PORT.passthrough": True,
     "sgx.debug": False,

@@ -36,6 +36,7 @@ from chiron_stream.simulation.files import core_measurement
 from chiron_stream.simulation.relay import relay
 from chiron_stream.wire import courier
 from enclave_workers.courier.effects import Effects, no_point
+from enclave_workers.courier.environment import core_environment
 from enclave_workers.courier.serving import Outside, Server
 
 CORE: Final = (sys.executable, "-m", "enclave_workers.core")
@@ -212,13 +213,9 @@ def _serve(connection: socket.socket, server: Server, ending: _Ending) -> None:
 
 
 def _start(command: Sequence[str], port: int) -> subprocess.Popen[bytes]:
-    """Start the core with nothing of our environment but what Python and OpenMP need."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    numeric = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    environment = {**core_environment(os.environ), "CHIRON_COURIER_PORT": str(port)}
     return subprocess.Popen(  # noqa: S603  (our own interpreter, or what --core names)
-        command,
-        stdin=subprocess.DEVNULL,
-        env={**kept, **numeric, "CHIRON_COURIER_PORT": str(port)},
+        command, stdin=subprocess.DEVNULL, env=environment
     )
 
 

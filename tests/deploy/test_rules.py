@@ -12,6 +12,7 @@ from chiron_stream.attestation.evidence import ROLES
 from deploy.gramine.contents import gpu_build
 from deploy.gramine.render import manifest
 from deploy.gramine.rules import violations
+from enclave_workers.courier.environment import ALLOCATOR
 from tests.deploy import images
 
 HASH = "ab" * 32
@@ -56,6 +57,10 @@ def test_what_gramine_fills_in_and_writes_out_keeps_the_rules() -> None:
     assert violations(found) == []
 
 
+def test_allocator_is_set_in_an_enclave_as_outside() -> None:
+    assert ALLOCATOR.items() <= rendered()["loader"]["env"].items()
+
+
 def trust(uri: str, **entry: str) -> Callable[[dict[str, Any]], object]:
     return lambda m: m["sgx"]["trusted_files"].append({"uri": uri, "sha256": HASH} | entry)
 
@@ -95,6 +100,11 @@ HOSTILE = {
         LD_LIBRARY_PATH={"passthrough": True}
     ),
     "a library to preload": lambda m: m["loader"]["env"].update(LD_PRELOAD="/lib/x.so"),
+    "an allocator of the host": lambda m: m["loader"]["env"].update(
+        MALLOC_TRIM_THRESHOLD_={"passthrough": True}
+    ),
+    "another allocator": lambda m: m["loader"]["env"].update(MALLOC_MMAP_THRESHOLD_="0"),
+    "a debugging allocator": lambda m: m["loader"]["env"].update(MALLOC_PERTURB_="1"),
     "no port": lambda m: m["loader"]["env"].pop("CHIRON_COURIER_PORT"),
     "chatty": change("loader", "log_level", "trace"),
     "subprocesses": change("sys", "disallow_subprocesses", False),

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.kafka
 
 ROLES = ("coordinator", "trainer", "predictor")
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"PATH", "HOME", "LANG", "CHIRON_COURIER_PORT"}
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "1073741824"}
+ALLOWED = {"PATH", "HOME", "LANG", "CHIRON_COURIER_PORT", *ALLOCATOR}
 KEPT_OUT = ("kafka", "crc32c", "faust", "aiokafka", "confluent_kafka", "psutil")
 LOADED = """
 import importlib, json, sys
@@ -101,6 +102,11 @@ def test_core_knows_nothing_of_the_environment_but_what_python_needs_and_its_por
     names = set(processes.environment(worker.core.pid))
     assert {name for name in names if not name.startswith("OPENBLAS_")} <= ALLOWED
     assert "CHIRON_COURIER_PORT" in names
+
+
+def test_core_keeps_the_memory_that_it_frees(worker: Pair) -> None:
+    found = processes.environment(worker.core.pid)
+    assert {name: found.get(name) for name in ALLOCATOR} == ALLOCATOR
 
 
 def test_command_line_of_a_core_says_its_role_and_nothing_else(worker: Pair) -> None:
