@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,16 @@ from torch import nn
 
 from chiron_stream.errors import UsageRefused
 from chiron_stream.graph.columns import ColumnKinds
+from chiron_stream.graph.definition import Input
 from chiron_stream.graph.schedules import Constant, Schedule
-from chiron_stream.recipe.bindings import Columns, Loss
+from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
 from chiron_stream.recipe.exporting import Recipe
 from chiron_stream.recipe.reference import Round, parameters_sha256, reference_loop
 from chiron_stream.recipe.settings import OptimizerFactory
 from chiron_stream.wire.receipts import Plan, PlannedShard
 
 Rows = Mapping[str, npt.NDArray[Any]]
+_DTYPES: Final[Mapping[str, npt.DTypeLike]] = {"f32": np.float32, "i64": np.int64}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Spec:
     schedule: Schedule = field(default_factory=Constant)
     batch_size: int = 128
     clip_norm: float | None = None
+    example: Example | None = None
 
     def export(self, columns: ColumnKinds) -> Recipe:
         """Return the recipe to publish.
@@ -59,7 +62,20 @@ class Spec:
             batch_size=self.batch_size,
             clip_norm=self.clip_norm,
             columns=columns,
+            example=self.example,
         )
+
+    def arrays(self, rows: Rows, kinds: ColumnKinds) -> tuple[Rows, npt.NDArray[Any]]:
+        """Return what a plain loop trains on: inputs by name, and the target.
+
+        :param rows: by column.
+        :param kinds: of the job's schema.
+        """
+        example = self.example or {}
+        inputs = bound_inputs(self.inputs, kinds, example)
+        target = bound_target(len(inputs), self.target, self.loss, kinds, example)
+        named = zip(self.inputs, inputs, strict=True)
+        return {name: _array(rows, one) for name, one in named}, _array(rows, target)
 
 
 @dataclass(frozen=True)
@@ -144,13 +160,10 @@ def _round(
                 got=f"{got} rows",
             )
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    inputs = {name: _input(rows, columns, kinds) for name, columns in spec.inputs.items()}
-    return Round(inputs, _input(rows, spec.target, kinds), slot.seed, spec.batch_size)
+    inputs, target = spec.arrays(rows, kinds)
+    return Round(inputs, target, slot.seed, spec.batch_size)
 
 
-def _input(rows: Rows, columns: Columns, kinds: ColumnKinds) -> npt.NDArray[Any]:
-    if not isinstance(columns, str):
-        stacked = [rows[name].astype(np.float32) for name in columns]
-        return np.stack(stacked, axis=1)
-    whole = kinds[columns][0] in ("category", "label")
-    return rows[columns].astype(np.int64 if whole else np.float32)
+def _array(rows: Rows, one: Input) -> npt.NDArray[Any]:
+    parts = [rows[name].astype(_DTYPES[one.dtype]) for name in one.columns]
+    return np.stack(parts, axis=1) if one.stacked else parts[0]

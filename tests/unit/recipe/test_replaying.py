@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -60,14 +61,16 @@ def rows_of(shard: PlannedShard) -> dict[str, Any]:
     }
 
 
-def planned(spec: Spec, count: int = 3) -> list[Plan]:
+def planned(
+    spec: Spec, count: int = 3, kinds: Any = KINDS, rows: Callable[..., Any] = rows_of
+) -> list[Plan]:
     """Train by the worker's code, and write down what it did."""
-    recipe = spec.export(KINDS)
+    recipe = spec.export(kinds)
     model = state.initial(recipe.checked, recipe.weights)
     plans, step = [], 0
     for number in range(1, count + 1):
         shard = PlannedShard(OWNER, "d", number, ROWS)
-        model = train_slot(recipe.checked, model, rows_of(shard), seed=number, first_step=step)
+        model = train_slot(recipe.checked, model, rows(shard), seed=number, first_step=step)
         digest = state.parameters_digest(model)
         slot = PlannedSlot(0, number, step, (shard,), ROWS, 3, "n", digest, digest)
         plans.append(Plan(number, number, bytes(32), digest, digest, (slot,)))
@@ -82,6 +85,41 @@ def test_every_round_is_equal_to_the_workers() -> None:
     assert [one.round for one in found] == [1, 2, 3]
     assert all(one.equal for one in found)
     assert seen == found
+
+
+class Words(nn.Module):
+    """Whole numbers of a tensor column, and categories in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(9, 3)
+        self.sites = nn.Embedding(4, 3)
+        self.out = nn.Linear(3, 2)
+
+    def forward(self, text: torch.Tensor, sites: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.out(self.words(text).mean(1) + self.sites(sites).mean(1))
+        return found
+
+
+def words_of(shard: PlannedShard) -> dict[str, Any]:
+    generator = np.random.default_rng(shard.number)
+    text = generator.integers(0, 9, (ROWS, 5)).astype(np.uint8)
+    return {**rows_of(shard), "text": text, "ward": generator.integers(0, 4, ROWS)}
+
+
+def test_example_says_that_a_tensor_column_holds_whole_numbers() -> None:
+    torch.manual_seed(4)
+    spec = replace(
+        make_spec(),
+        module=Words(),
+        inputs={"text": "text", "sites": ["site", "ward"]},
+        example={"text": torch.zeros(2, 5, dtype=torch.int64)},
+    )
+    kinds: Any = {**KINDS, "text": ("tensor", (5,)), "ward": ("category", ())}
+    plans = planned(spec, kinds=kinds, rows=words_of)
+    assert all(one.equal for one in replay(spec, plans, kinds, words_of))
+    inputs, target = spec.arrays(words_of(PlannedShard(OWNER, "d", 1, ROWS)), kinds)
+    assert {one.dtype.name for one in (*inputs.values(), target)} == {"int64"}
 
 
 def test_replay_leaves_the_module_as_it_was() -> None:
