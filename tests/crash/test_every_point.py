@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from itertools import cycle, pairwise
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -49,10 +49,11 @@ CONTROL_SECONDS: Final = 25.0
 WITHOUT: Final[Mapping[str, tuple[str, ...]]] = {
     COORDINATOR: ("consume", "settle"),
     TRAINER: ("writer", "commit", "newest", "consume", "settle"),
-    PREDICTOR: ("writer", "commit", "newest"),
+    PREDICTOR: ("writer", "commit", "newest", "relay", "status"),
 }
 """The effects that a worker does not have: nobody but a coordinator has a writer and a journal, and
-nobody but a predictor shares a topic."""
+nobody but a predictor shares a topic. What a predictor does at its start as a trainer does, is left
+to the trainer: each of a predictor's deaths costs its group a time-out."""
 
 REACHED: Final = {
     worker: tuple(point for point in POINTS if point.partition(".")[0] not in without)
@@ -293,8 +294,10 @@ def test_trainer_and_predictor_killed_at_every_point_show_nowhere(
             members.publish(owner)
         asker = members.asker()
         wait_for(lambda: asker.answered(0), "the first answer")
-        again = cycle(planned(TRAINER))  # a predictor has more points
-        for trainer, predictor in zip(again, planned(PREDICTOR), strict=False):
+        trainers, predictors = planned(TRAINER), planned(PREDICTOR)
+        for turn in range(max(len(trainers), len(predictors))):
+            trainer = trainers[turn % len(trainers)]
+            predictor = predictors[turn % len(predictors)]
             job.kill_both(on_the_way(TRAINER, trainer), on_the_way(PREDICTOR, predictor), asker)
         assert_nothing_shows(job, members, asker, undisturbed)
     assert_reached(job, TRAINER)

@@ -18,7 +18,8 @@ CORES = {"coordinator": 1, "trainer": 2}
 
 def lie_once(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> list[bytes]:
     """Let the first result of a slot differ in some fields; return the boot that lied."""
-    honest, liars = Membership.report, []
+    honest = Membership.report
+    liars: list[bytes] = []
 
     def report(self: Membership, topic: str, body: Report) -> None:
         if isinstance(body, SlotResult) and not liars:
