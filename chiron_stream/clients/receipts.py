@@ -104,13 +104,13 @@ def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:
                 f"the checkpoint of round {checkpoint.round} does not follow the one before",
                 code="CHECKPOINT_CHAIN",
             )
-        _check_ledger(party.job.policy, found[-1][0] if found else None, checkpoint)
+        check_ledger(party.job.policy, found[-1][0] if found else None, checkpoint)
         previous = checkpoint_hash(record.checkpoint)
         found.append((checkpoint, record))
     return found
 
 
-def _check_ledger(policy: Policy, before: Checkpoint | None, checkpoint: Checkpoint) -> None:
+def check_ledger(policy: Policy, before: Checkpoint | None, checkpoint: Checkpoint) -> None:
     """Refuse a ledger that falls, or rises above what the policy grants."""
     terms, owners = policy.disclosure, sum(one.role is Role.OWNER for one in policy.roster)
     disclosed, scored = (before.disclosed, before.scored) if before else (0, 0)

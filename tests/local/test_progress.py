@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +15,23 @@ import pytest
 import torch
 from torch import nn
 
+from chiron_stream.clients import owner as owner_module
 from chiron_stream.clients.owner import Score
 from chiron_stream.clients.provider import Progress
+from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import ChironError, Fenced, PolicyRefused
 from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.job.measures import bucket_of, gradient_range, level_of, loss_range
 from chiron_stream.recipe import Constant, Recipe, Round, reference_loop
+from chiron_stream.wire.receipts import shard_leaf
 from chiron_stream.wire.replies import ReplyRecord, open_reply
+from enclave_workers.core.trainer import evaluating
 from enclave_workers.local import LocalJob
 from tests.local import jobs
+from tests.local.forging import Session, unchecked
+from tests.local.lying import LyingBroker, Once, withheld
 
+DOCS = Path(__file__).parents[2] / "docs"
 BITS = 8
 HELD_OUT = 90
 """Rows for evaluation: a shard and a part of one, and no multiple of a batch."""
@@ -35,7 +45,7 @@ def granted(**disclosure: int) -> Any:
     return jobs.terms(owners=DATA_SETS, disclosure=disclosure)
 
 
-def hold_out(job: LocalJob, *, evaluate: bool = True) -> None:
+def hold_out(job: LocalJob, *, evaluate: bool = True) -> Publication:
     owner = job.owner("alice")
     table = jobs.points("anna", 400)
     rows = {name: one[-HELD_OUT:] for name, one in table.items()}
@@ -43,6 +53,7 @@ def hold_out(job: LocalJob, *, evaluate: bool = True) -> None:
         rows, dataset="held-out", rows_per_shard=jobs.ROWS_PER_SHARD, evaluate=evaluate
     )
     published.wait("accepted", 20)
+    return published
 
 
 class Granted(NamedTuple):
@@ -237,6 +248,94 @@ def test_nobody_else_can_open_what_was_told(finished: Granted) -> None:
                 continue
             assert type(body).__name__ not in ("RoundProgress", "Scored")
     assert tried > 20
+
+
+def test_pages_of_owner_and_provider_say_what_runs(
+    finished: Granted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = finished.job
+    table = jobs.points("anna", 400)
+    names: dict[str, Any] = {
+        "DataOwner": lambda *_: job.owner("alice"),
+        "ModelProvider": lambda *_: job.provider(),
+        "held_out": {name: one[-HELD_OUT:] for name, one in table.items()},
+    }
+    for page, word in (("data-owners", "scores("), ("model-providers", "progress(")):
+        text = (DOCS / f"{page}.md").read_text()
+        (snippet,) = [x for x in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in x]
+        exec(snippet.replace("timeout=60", "timeout=1"), names)  # noqa: S102  (our own page)
+    lines = capsys.readouterr().out.splitlines()
+    score = finished.scores[0]
+    assert lines[0] == f"{score.release} {score.rows} {score.correct} {score.bits_left}"
+    assert lines[3] == str(len(finished.progress) * REPORT)
+    assert len(lines) == 4 + len(finished.progress)
+
+
+def test_missing_shard_is_left_out_until_it_is_sent_again(recipe: Recipe) -> None:
+    lie = Once("shards", withheld)
+    with LocalJob(granted(**GRANTED), broker=LyingBroker(lie)) as job:
+        hold_out(job)
+        jobs.publish_all(job, recipe)
+        found = scores(job, 1)
+        assert found[0].rows == HELD_OUT - jobs.ROWS_PER_SHARD, "the second shard alone"
+        jobs.finish(job)
+        assert job.wait(lambda status: status.parked == 1).void == 0
+        assert jobs.same_bits(job), "the job did not wait for it"
+        assert sorted(hold_out(job).sent) == [0], "and nothing else"
+        job.wait(lambda status: status.parked == 0)
+
+
+def test_invalid_shard_is_void_and_left_out(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalJob(granted(**GRANTED)) as job:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner_module, "prepare", unchecked({3: math.nan}))
+            hold_out(job)
+        jobs.train(job, recipe)
+        assert scores(job, 3)[0].rows == HELD_OUT - jobs.ROWS_PER_SHARD
+        assert job.wait(lambda status: status.void == 1).parked == 0
+        assert jobs.same_bits(job)
+
+
+@pytest.mark.usefixtures("_quick_losses")
+def test_trainer_that_dies_at_an_evaluation_is_replaced(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caught = threading.Event()
+
+    def stuck(*arguments: Any) -> Any:
+        if not caught.is_set():
+            caught.set()
+            job.kill("trainer-0")
+        return honest(*arguments)
+
+    honest = evaluating.blocks
+    monkeypatch.setattr(evaluating, "blocks", stuck)
+    with LocalJob(granted(progress_bits=0, score_every=9)) as job:
+        hold_out(job)
+        jobs.train(job, recipe)
+        assert caught.wait(20)
+        job.start_worker("trainer")
+        (score,) = scores(job, 1)
+        assert (score.release, score.rows) == (8, HELD_OUT)
+
+
+def test_two_contents_under_one_number_are_receipted(recipe: Recipe) -> None:
+    with LocalJob(jobs.terms(), workers={"coordinator": 1}) as job:
+        published = jobs.publish(job, "alice")
+        published.wait("accepted", 20)
+        assert published.conflicts() == []
+        thief = Session(job, job.owner("alice"), "points")
+        thief.announces()
+        assert thief.refusals() == ["CONFLICT"]
+        (conflict,) = published.conflicts()
+        assert (conflict.shard, conflict.stands) == (0, True)
+        other = shard_leaf(thief.open.keys.session, 0, bytes(32))
+        assert conflict.conflict.second == other
+        for record in jobs.records(job, "receipts"):
+            assert thief.open.keys.session not in record.value
+        assert jobs.publish(job, "anna").conflicts() == []
 
 
 def test_nothing_is_sent_without_the_grant(recipe: Recipe) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.control import Body, Fin, RecipeManifest, Use, chain_start, seal_control
+from chiron_stream.wire.receipts import shard_leaf
 from chiron_stream.wire.replies import Acknowledged
 from chiron_stream.wire.session import Purpose
 from chiron_stream.wire.workers import Outcome
 from enclave_workers.core.coordinator.announcing import MAX_SHARD_ROWS, read_controlled
+from enclave_workers.core.coordinator.effects import Contradict
 from enclave_workers.core.coordinator.events import Acknowledging
 from enclave_workers.core.coordinator.state import DataSetState, ImportEffect, ShardStatus
 from tests.unit.core.story import (
@@ -19,6 +21,7 @@ from tests.unit.core.story import (
     Worker,
     announcement,
     digest,
+    every,
     faulty,
     only,
     ref,
@@ -70,6 +73,8 @@ def test_another_digest_is_a_conflict() -> None:
     refusals(story, member, announcement(0))
     before = data_set(story).pack()
     assert refusals(story, member, announcement(0, digest=digest("other"))) == ["CONFLICT"]
+    assert data_set(story).shards[0].contradicted
+    data_set(story).shards[0].contradicted = False
     assert data_set(story).pack() == before
 
 
@@ -77,6 +82,45 @@ def test_another_session_s_shard_under_a_taken_number_is_a_conflict() -> None:
     story = Story()
     story.publish(MARY, [10], fin=False)
     assert refusals(story, story.open(MARY), announcement(0)) == ["CONFLICT"]
+
+
+def test_conflict_is_receipted_with_both_leaves_and_where_it_stands() -> None:
+    story = Story()
+    member = story.open(MARY)
+    story.tell(member.says(announcement(0)))
+    other = announcement(0, digest=digest("other"))
+    conflict = only(Contradict, story.tell(member.says(other))).conflict
+    assert conflict.first == shard_leaf(member.session, 0, digest(0))
+    assert conflict.second == shard_leaf(member.session, 0, digest("other"))
+    assert (conflict.job, conflict.policy_head) == (story.context.job, story.context.head)
+    assert (conflict.epoch, conflict.index) == (1, story.sealer.index - 1)
+    assert conflict.journal_head == story.sealer.head
+
+
+def test_conflict_with_an_earlier_session_names_both_sessions() -> None:
+    story = Story()
+    first = story.publish(MARY, [10], fin=False)
+    second = story.open(MARY)
+    conflict = only(Contradict, story.tell(second.says(announcement(0)))).conflict
+    assert conflict.first == shard_leaf(first.session, 0, digest("st-mary 1"))
+    assert conflict.second == shard_leaf(second.session, 0, digest(0))
+
+
+def test_conflict_of_one_shard_is_receipted_once() -> None:
+    story = Story()
+    member = story.open(MARY)
+    story.tell(member.says(announcement(0)))
+    for number in range(3):
+        story.tell(member.says(announcement(0, digest=digest(("other", number)))))
+    assert len(every(Contradict, story.effects)) == 1
+
+
+def test_repeat_and_other_refusals_are_no_conflict() -> None:
+    story = Story()
+    member = story.open(MARY)
+    for body in (announcement(0), announcement(0), announcement(7), Fin(9)):
+        story.tell(member.says(body))
+    assert every(Contradict, story.effects) == []
 
 
 @pytest.mark.parametrize("number", [1, 2, 1000])

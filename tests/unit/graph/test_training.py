@@ -112,6 +112,24 @@ def test_on_step_gets_the_global_number_of_each_step(
     assert seen == [40, 41, 42]
 
 
+def test_measure_hears_loss_and_norm_of_each_step_and_changes_nothing(
+    recipe: CheckedRecipe, start: ModelState
+) -> None:
+    heard: list[tuple[float, float]] = []
+    watched = train_slot(
+        recipe,
+        start,
+        rows(20),
+        seed=1,
+        first_step=0,
+        measure=lambda loss, norm: heard.append((loss, norm)),
+    )
+    alone = train_slot(recipe, start, rows(20), seed=1, first_step=0)
+    assert dump(watched) == dump(alone)
+    assert len(heard) == 3
+    assert all(loss > 0 and norm > 0 for loss, norm in heard)
+
+
 def test_on_step_may_end_the_slot(recipe: CheckedRecipe, start: ModelState) -> None:
     def stop(step: int) -> None:
         raise KeyboardInterrupt

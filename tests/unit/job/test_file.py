@@ -318,6 +318,8 @@ def test_description_of_hardware_does_not_say_simulated() -> None:
         "4 x 65536 bytes",
         "coordinator: " + "08" * 32,
         "UpToDate",
+        "the provider: nothing",
+        "owners: no score",
     ],
 )
 def test_description_says(words: str) -> None:
@@ -334,6 +336,17 @@ def test_description_of_a_regression() -> None:
     assert "age: float32 0 to 120, none missing" in shown
     assert "all scores of 8 bits" in shown
     assert f"the recipe {'03' * 32} and no other" in shown
+
+
+def test_description_says_who_learns_what_of_training() -> None:
+    terms = replace(
+        DISCLOSURE, progress_bits=6, progress_ceiling=500, score_every=3, score_ceiling=70
+    )
+    shown = describe(verify(file_of(policy_with(disclosure=terms))))
+    assert "its loss in 6 bits" in shown
+    assert "at most 500 bits in all" in shown
+    assert "after every 3 releases and the last" in shown
+    assert "at most 70 bits for each owner" in shown
 
 
 def test_description_shows_long_lists_in_part_and_only_ascii() -> None:

@@ -424,12 +424,28 @@ def test_disclosure_takes_a_rounded_target() -> None:
         {"answers_per_client": 2**32},
         {"grant_size": 0},
         {"grant_size": 1001},
+        {"progress_bits": 9, "progress_ceiling": 1000},
+        {"progress_bits": 8},
+        {"progress_bits": 8, "progress_ceiling": 20},
+        {"progress_ceiling": 1},
+        {"score_every": 2**32, "score_ceiling": 1},
+        {"score_every": 1},
+        {"score_ceiling": 1},
     ],
     ids=str,
 )
 def test_disclosure_refuses_a_number(parts: dict[str, int]) -> None:
     terms = replace(DISCLOSURE, **parts)  # type: ignore[arg-type]
     assert "out of bounds" in refused(disclosure=terms).message
+
+
+def test_disclosure_takes_grants_with_their_ceilings() -> None:
+    terms = replace(
+        DISCLOSURE, progress_bits=8, progress_ceiling=21, score_every=1, score_ceiling=1
+    )
+    policy_with(disclosure=terms).check()
+    assert terms.report_bits == 21
+    assert DISCLOSURE.report_bits == 0
 
 
 def test_disclosure_refuses_more_owners_than_have_data_sets() -> None:

@@ -15,16 +15,20 @@ from chiron_stream.wire.crypto import XWingPrivateKey, hpke_seal, sha256
 from chiron_stream.wire.receipts import (
     Checkpoint,
     CheckpointRecord,
+    Conflict,
+    ConflictRecord,
     Plan,
     PlanRecord,
     checkpoint_hash,
     leaves_root,
     open_plan,
     read_checkpoint,
+    read_conflict,
     read_record,
     seal_plan,
     shard_leaf,
     sign_checkpoint,
+    sign_conflict,
 )
 from tests.unit.wire.conftest import Unguard
 from tests.unit.wire.damage import assert_only_the_original_reads
@@ -64,6 +68,7 @@ CHECKPOINT = Checkpoint(
     commitment=bytes([3]) * 32,
     previous=bytes([4]) * 32,
 )
+CONFLICT = Conflict(JOB, 1, HEAD, 3, 41, bytes([8]) * 32, LEAVES[0], LEAVES[1])
 RECORD = sign_checkpoint(CHECKPOINT, LEAVES, COORDINATOR_AKD, COORDINATOR.sign)
 PLAN = Plan(5, 5, bytes([5]) * 32, bytes([6]) * 32, bytes([7]) * 32, ())
 
@@ -87,6 +92,25 @@ def assert_code(code: str, data: bytes, key: bytes = COORDINATOR.public) -> None
     with pytest.raises(TamperDetected) as caught:
         read(data, key)
     assert caught.value.code == code
+
+
+def read_conflict_of(data: bytes, key: bytes = COORDINATOR.public) -> Conflict:
+    return read_conflict(ConflictRecord.unpack(data), key)
+
+
+def test_conflict_is_refused_with_any_byte_altered() -> None:
+    record = sign_conflict(CONFLICT, COORDINATOR_AKD, COORDINATOR.sign)
+    assert read_conflict_of(record) == CONFLICT
+    assert_only_the_original_reads(read_conflict_of, record)
+
+
+def test_conflict_of_another_signer_is_refused(without_signatures: Unguard) -> None:
+    forged = sign_conflict(CONFLICT, COORDINATOR_AKD, STRANGER.sign)
+    with pytest.raises(TamperDetected) as caught:
+        read_conflict_of(forged)
+    assert caught.value.code == "SIGNATURE"
+    without_signatures(receipts)
+    assert read_conflict_of(forged) == CONFLICT
 
 
 @settings(max_examples=30)
