@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from chiron_stream.broker.records import Outgoing
 from chiron_stream.broker.seam import Delivery
 from chiron_stream.clients.receipts import Contradiction, Receipt, read_conflicts, read_receipts
-from chiron_stream.errors import Fenced, PolicyRefused, TamperDetected, Timeout
+from chiron_stream.errors import ChironError, Fenced, PolicyRefused, TamperDetected, Timeout
 from chiron_stream.job.columns import pack_columns
 from chiron_stream.job.fields import packed_bytes
 from chiron_stream.job.policy import Policy
@@ -159,13 +159,37 @@ class Publication:
             (number, start, min(start + self._size, rows))
             for number, start in enumerate(starts, accept.next_number)
         ]
+        last = accept.next_number + len(starts)
+        try:
+            self._send_all(bounds, Fin(last) if fin and not accept.fin else None, progress)
+        except ChironError as error:
+            if self._is_superseded():
+                raise self._superseded() from error
+            raise
+
+    def _send_all(
+        self, bounds: Sequence[Bounds], fin: Fin | None, progress: Callable[[int, int], None]
+    ) -> None:
         for shard in _ahead(self._seal, bounds):
             self._send_shard(shard)
-            progress(shard.stop, rows)
+            progress(shard.stop, self._prepared.rows)
         self._announce_all(0)
-        if fin and not accept.fin:
-            self._control(Fin(accept.next_number + len(starts)))
+        if fin is not None:
+            self._control(fin)
         self._settle(wait=True)
+
+    def _is_superseded(self) -> bool:
+        """Tell whether a successor has claimed the data set, as far as the broker says."""
+        try:
+            return any(isinstance(one, Superseded) for one in self._session.replies.so_far())
+        except ChironError:
+            return False  # what went wrong before is the reason to give
+
+    def _superseded(self) -> SupersededPublisher:
+        return SupersededPublisher(
+            f"another publisher claimed the data set {self._data_set}",
+            hint="only one publisher of a data set may run",
+        )
 
     def _check_fin(self, rows: int) -> None:
         if self._session.accept.fin and self.resumed_at < rows:
@@ -296,10 +320,7 @@ class Publication:
         elif isinstance(reply, ShardParked):
             self._again(reply.shard)
         elif isinstance(reply, Superseded):
-            raise SupersededPublisher(
-                f"another publisher claimed the data set {self._data_set}",
-                hint="only one publisher of a data set may run",
-            )
+            raise self._superseded()
 
     def _again(self, parked: Parked) -> None:
         """Send a parked shard again, byte for byte, and announce it again."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from chiron_stream.broker.records import Partition
+from collections.abc import Iterable
+
+from chiron_stream.broker.extents import read_until
+from chiron_stream.broker.records import Partition, Record
 from chiron_stream.broker.seam import Broker
 from chiron_stream.errors import JobRefused, Withheld
 from chiron_stream.wire.canonical import EncodingRefused
@@ -26,6 +29,8 @@ class Replies:
     """
 
     def __init__(self, broker: Broker, place: Partition, keys: SessionKeys, start: int) -> None:
+        self._broker = broker
+        self._place = place
         self._keys = keys
         self._broker = broker
         self._place = place
@@ -52,14 +57,20 @@ class Replies:
         :raises Withheld: a reply is missing.
         """
         found, self._kept = self._kept, []
-        if found:
-            return found
-        for record in self._reader.poll(timeout):
-            if record.key == self._keys.session:
-                reply = self._read(record.value)
-                if reply is not None:
-                    found.append(reply)
-        return found
+        return found or self._replies(self._reader.poll(timeout))
+
+    def so_far(self) -> list[Reply]:
+        """Return the next replies, everything that stands on the topic now.
+
+        :raises ChironError: as :meth:`poll`, and when the broker does not answer.
+        """
+        found, self._kept = self._kept, []
+        end = self._broker.watermarks(self._place).stable
+        return found + self._replies(read_until(self._reader, self._place, end))
+
+    def _replies(self, records: Iterable[Record]) -> list[Reply]:
+        own = [one.value for one in records if one.key == self._keys.session]
+        return [reply for one in own if (reply := self._read(one)) is not None]
 
     @property
     def caught_up(self) -> bool:

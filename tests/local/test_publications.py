@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from chiron_stream.broker.memory import MemoryBroker
 from chiron_stream.broker.memory.clients import MemoryDelivery, MemoryProducing
 from chiron_stream.broker.records import Outgoing, Position
+from chiron_stream.clients.publication import SupersededPublisher
 from chiron_stream.errors import Timeout, UsageRefused
 from enclave_workers.local import LocalJob
 from tests.local import jobs
 
 
 class _Lost(MemoryDelivery):
-    """The outcome of a record that the broker never acknowledged."""
+    """The outcome of a record that the broker never acknowledged.
+
+    :param meanwhile: what happens until that is known.
+    """
+
+    def __init__(self, position: Position, meanwhile: Callable[[], None]) -> None:
+        super().__init__(position)
+        self._meanwhile = meanwhile
 
     def result(self, timeout: float | None = None) -> Position:  # noqa: ARG002  (the seam's)
+        self._meanwhile()
         raise Timeout("not acknowledged")
 
 
 class LosingBroker(MemoryBroker):
     """A broker that loses one record of ``control``: the so-and-so-many-th."""
 
-    def __init__(self, lost: int) -> None:
+    def __init__(self, lost: int, meanwhile: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self._lost = lost
         self._seen = 0
+        self.meanwhile = meanwhile
 
     def loses(self, record: Outgoing) -> bool:
         """Tell whether this is the one."""
-        self._seen += record.partition.topic.endswith(".control")
-        return self._seen == self._lost and record.partition.topic.endswith(".control")
+        counts = record.partition.topic.endswith(".control")
+        self._seen += counts
+        return counts and self._seen == self._lost
 
     def producer(self) -> MemoryProducing:
         return _LosingProducing(self)
@@ -43,7 +56,7 @@ class _LosingProducing(MemoryProducing):
 
     def send(self, record: Outgoing) -> MemoryDelivery:
         if self._broker.loses(record):
-            return _Lost(Position(record.partition, 0))
+            return _Lost(Position(record.partition, 0), self._broker.meanwhile)
         return super().send(record)
 
 
@@ -67,3 +80,13 @@ def test_announcement_that_the_broker_did_not_take_is_not_called_sent(lost: int)
         again = jobs.publish(job, "alice")
         again.wait("accepted", 10)
         assert again.resumed_at == min(lost - 2, 4) * jobs.ROWS_PER_SHARD
+
+
+def test_publisher_that_lost_the_broker_and_its_claim_is_told_of_its_successor() -> None:
+    broker = LosingBroker(4)
+    with LocalJob(jobs.terms(), workers={"coordinator": 1}, broker=broker) as job:
+        broker.meanwhile = lambda: jobs.publish(job, "alice").wait("accepted", 10)
+        with pytest.raises(SupersededPublisher) as superseded:
+            jobs.publish(job, "alice")
+        assert isinstance(superseded.value.__cause__, Timeout)
+        job.wait(lambda status: status.accepted == 4, timeout=10)

@@ -41,6 +41,13 @@ def test_replies_are_taken_one_by_one_in_order() -> None:
     assert replies.first(0) is None
 
 
+def test_so_far_is_everything_that_stands_there_now() -> None:
+    replies = replied((0, ACCEPT), (1, Acknowledged(2, ())), (2, SUPERSEDED))
+    assert replies.first(1) == ACCEPT
+    assert replies.so_far() == [Acknowledged(2, ()), SUPERSEDED]
+    assert replies.so_far() == []
+
+
 def test_reply_that_was_taken_is_not_taken_again() -> None:
     replies = replied((0, ACCEPT), (0, SUPERSEDED), (1, Acknowledged(1, ())))
     assert replies.poll(1) == [ACCEPT, Acknowledged(1, ())]
