@@ -8,7 +8,7 @@ Nothing here is a construction of our own: HKDF (RFC 5869), Ed25519 (RFC 8032), 
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from chiron_stream.errors import TamperDetected
+
+Bytes = bytes | bytearray | memoryview
+"""Bytes wherever they lie."""
 
 KEY: Final = 32
 """Bytes of every symmetric key and secret."""
@@ -60,6 +63,18 @@ SUITE: Final = 1
 _HPKE: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
+class Hash(Protocol):
+    """A hash under way."""
+
+    def update(self, data: Bytes, /) -> None:
+        """Put more in."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the hash of what was put in."""
+        ...
+
+
 def sha256(label: bytes, *parts: bytes) -> bytes:
     """Return SHA-256 over a label and the parts, each behind its length in 8 bytes."""
     digest = hashlib.sha256(label)
@@ -67,6 +82,14 @@ def sha256(label: bytes, *parts: bytes) -> bytes:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()
+
+
+def running_sha256(label: bytes, size: int) -> Hash:
+    """Return the hash that is ``sha256(label, part)`` once the part was put in, piece by piece.
+
+    :param size: of the one part, in bytes; that so many come is for the caller to see to.
+    """
+    return hashlib.sha256(label + size.to_bytes(8, "big"))
 
 
 def extract(salt: bytes, secret: bytes) -> bytes:
@@ -168,13 +191,13 @@ def gcm_open(key: bytes, counter: int, sealed: bytes, associated: bytes) -> byte
         raise TamperDetected("a sealed record does not open", code="DOES_NOT_OPEN") from error
 
 
-def seal(key: bytes, context: bytes, plaintext: bytes) -> bytes:
+def seal(key: bytes, context: bytes, plaintext: Bytes) -> bytes:
     """Return one finalised Cobblestone-256 object; its random salt lets a key seal many."""
     encryptor = Cobblestone256Encryptor(key, context)
     return encryptor.update(plaintext) + encryptor.finalize()
 
 
-def unseal(key: bytes, context: bytes, sealed: bytes) -> bytes:
+def unseal(key: bytes, context: bytes, sealed: Bytes) -> bytes:
     """Open :func:`seal`; nothing is returned before the whole object is authenticated.
 
     :raises TamperDetected: another key or context, or altered, cut or extended bytes.

@@ -18,7 +18,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire import labels
-from chiron_stream.wire.crypto import seal, sha256, unseal
+from chiron_stream.wire.crypto import Bytes, running_sha256, seal, sha256, unseal
 from chiron_stream.wire.document import Digest, Document, Id, Name
 
 CHUNK_BYTES: Final = 900_000
@@ -61,27 +61,113 @@ def object_digest(plaintext: bytes) -> bytes:
     return sha256(labels.OBJECT, plaintext)
 
 
-def seal_object(key: bytes, object_id: bytes, plaintext: bytes) -> list[bytes]:
-    """Return the chunk records of an object, in order; an empty object has one chunk."""
-    total = max(1, -(-len(plaintext) // CHUNK_BYTES))
+def chunks_of(size: int) -> int:
+    """Return how many chunks an object of so many bytes has; an empty one has one.
+
+    :raises TamperDetected: it is too large.
+    """
+    total = max(1, -(-size // CHUNK_BYTES))
     if total > MAX_CHUNKS:
         raise TamperDetected(
             "an object is too large", code="OBJECT_SIZE", expected=f"at most {MAX_CHUNKS} chunks"
         )
-    chunks = []
-    for index in range(total):
-        header = _HEADER.pack(_MAGIC, object_id, index, total)
-        part = plaintext[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
-        chunks.append(header + seal(key, header, part))
-    return chunks
+    return total
 
 
-def chunk_name(record: bytes) -> ChunkName | None:
+def seal_chunk(key: bytes, name: ChunkName, plaintext: Bytes) -> bytes:
+    """Return the record of one chunk."""
+    header = _HEADER.pack(_MAGIC, *name)
+    return header + seal(key, header, plaintext)
+
+
+def seal_object(key: bytes, object_id: bytes, plaintext: bytes) -> list[bytes]:
+    """Return the chunk records of an object, in order; an empty object has one chunk."""
+    total = chunks_of(len(plaintext))
+    view = memoryview(plaintext)
+    return [
+        seal_chunk(
+            key,
+            ChunkName(object_id, index, total),
+            view[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES],
+        )
+        for index in range(total)
+    ]
+
+
+def chunk_name(record: Bytes) -> ChunkName | None:
     """Return which chunk a record claims to be, or None if it is no chunk."""
     if len(record) < _HEADER.size:
         return None
     magic, object_id, index, total = _HEADER.unpack_from(record)
     return ChunkName(object_id, index, total) if magic == _MAGIC else None
+
+
+class ObjectOpener:
+    """Opens an object's chunks one after the other.
+
+    What :meth:`opened` returns was written under the object's key for this place of it. That it is
+    the object referred to, all of it, is known when :meth:`finish` has returned: until then
+    nothing that was made of the chunks may count.
+    """
+
+    def __init__(self, key: bytes, ref: ObjectRef) -> None:
+        self._key = key
+        self._ref = ref
+        self._digest = running_sha256(labels.OBJECT, ref.size)
+        self._left = ref.size
+        self.next = 0
+        """The place of the chunk that is opened next."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk was opened."""
+        return self.next >= self._ref.chunks
+
+    def place(self, record: Bytes) -> int | None:
+        """Return which chunk of this object a record claims to be, or None if of none."""
+        name = chunk_name(record)
+        if name is None or name.place >= self._ref.chunks:
+            return None
+        return name.place if name == self._name(name.place) else None
+
+    def _name(self, place: int) -> ChunkName:
+        return ChunkName(self._ref.object_id, place, self._ref.chunks)
+
+    def opened(self, record: Bytes) -> bytes:
+        """Return the plaintext of the next chunk.
+
+        :raises TamperDetected: it is another chunk, does not open, or is longer than all that is
+            left of the object.
+        """
+        if chunk_name(record) != self._name(self.next):
+            raise TamperDetected("a chunk of another object", code="CHUNK_NAME")
+        view = memoryview(record)
+        plaintext = unseal(self._key, bytes(view[: _HEADER.size]), view[_HEADER.size :])
+        self.next += 1
+        self._left -= len(plaintext)
+        if self._left < 0:
+            raise _another_object()
+        self._digest.update(plaintext)
+        return plaintext
+
+    def finish(self) -> None:
+        """Return if all chunks together are the object referred to.
+
+        :raises TamperDetected: one is missing, or they are another object.
+        """
+        if not self.complete:
+            raise TamperDetected(
+                "a chunk is missing",
+                code="CHUNK_MISSING",
+                expected=f"{self._ref.chunks} chunks in {self._ref.topic}",
+                got=f"no chunk {self.next}",
+            )
+        if self._left or self._digest.digest() != self._ref.digest:
+            raise _another_object()
+
+
+def _another_object() -> TamperDetected:
+    return TamperDetected("an object is not the one referred to", code="OBJECT_DIGEST")
 
 
 def open_object(key: bytes, ref: ObjectRef, chunks: Mapping[int, bytes]) -> bytes:
@@ -90,23 +176,9 @@ def open_object(key: bytes, ref: ObjectRef, chunks: Mapping[int, bytes]) -> byte
     :param chunks: records by their claimed index.
     :raises TamperDetected: a chunk is missing, does not open, or the whole is another object.
     """
+    opener = ObjectOpener(key, ref)
     parts = []
-    for index in range(ref.chunks):
-        if index not in chunks:
-            raise TamperDetected(
-                "a chunk is missing",
-                code="CHUNK_MISSING",
-                expected=f"{ref.chunks} chunks in {ref.topic}",
-                got=f"no chunk {index}",
-            )
-        parts.append(_open_chunk(key, ref, index, chunks[index]))
-    plaintext = b"".join(parts)
-    if len(plaintext) != ref.size or object_digest(plaintext) != ref.digest:
-        raise TamperDetected("an object is not the one referred to", code="OBJECT_DIGEST")
-    return plaintext
-
-
-def _open_chunk(key: bytes, ref: ObjectRef, index: int, record: bytes) -> bytes:
-    if chunk_name(record) != ChunkName(ref.object_id, index, ref.chunks):
-        raise TamperDetected("a chunk of another object", code="CHUNK_NAME")
-    return unseal(key, record[: _HEADER.size], record[_HEADER.size :])
+    while opener.next in chunks and not opener.complete:
+        parts.append(opener.opened(chunks[opener.next]))
+    opener.finish()
+    return b"".join(parts)

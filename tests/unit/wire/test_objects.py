@@ -11,6 +11,7 @@ import pytest
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire import objects
 from chiron_stream.wire.objects import (
+    ObjectOpener,
     ObjectRef,
     chunk_name,
     object_digest,
@@ -143,3 +144,56 @@ def test_object_of_too_many_chunks_is_not_sealed(monkeypatch: pytest.MonkeyPatch
         sealed()
     assert caught.value.code == "OBJECT_SIZE"
     assert len(sealed(bytes(200))) == 2
+
+
+def test_chunks_open_one_by_one_and_the_object_is_known_at_the_end() -> None:
+    opener, chunks = ObjectOpener(KEY, ref_of()), sealed()
+    for place, chunk in enumerate(chunks):
+        assert opener.next == place
+        assert not opener.complete
+        with pytest.raises(TamperDetected) as caught:
+            opener.finish()
+        assert caught.value.code == "CHUNK_MISSING"
+        assert opener.opened(chunk) == CONTENT[place * 100 : (place + 1) * 100]
+    assert opener.complete
+    opener.finish()
+
+
+def test_chunk_opens_in_its_turn_only() -> None:
+    opener, chunks = ObjectOpener(KEY, ref_of()), sealed()
+    for turn, chunk in enumerate(chunks):
+        for other in (*chunks[:turn], *chunks[turn + 1 :], b"", chunk[:27]):
+            with pytest.raises(TamperDetected) as caught:
+                opener.opened(other)
+            assert caught.value.code == "CHUNK_NAME"
+        opener.opened(chunk)
+    opener.finish()
+
+
+def test_chunk_that_does_not_open_is_still_to_come() -> None:
+    opener, (first, *rest) = ObjectOpener(KEY, ref_of()), sealed()
+    with pytest.raises(TamperDetected):
+        opener.opened(first[:-1] + bytes([first[-1] ^ 1]))
+    for chunk in (first, *rest):
+        opener.opened(chunk)
+    opener.finish()
+
+
+@pytest.mark.parametrize("size", [0, 99, 199, 249])
+def test_no_more_is_opened_than_the_object_has_bytes(size: int) -> None:
+    opener = ObjectOpener(KEY, replace(ref_of(), size=size))
+    chunks, fitting = sealed(), size // 100
+    assert b"".join(map(opener.opened, chunks[:fitting])) == CONTENT[: fitting * 100]
+    with pytest.raises(TamperDetected) as caught:
+        opener.opened(chunks[fitting])
+    assert caught.value.code == "OBJECT_DIGEST"
+
+
+def test_only_chunks_of_the_object_have_a_place_in_it() -> None:
+    opener = ObjectOpener(KEY, ref_of())
+    assert [opener.place(one) for one in sealed()] == [0, 1, 2]
+    assert [opener.place(one) for one in sealed(object_id=OTHER_OBJECT)] == [None] * 3
+    assert [opener.place(one) for one in sealed(bytes(350))] == [None] * 4
+    beyond = sealed()[0]
+    beyond = beyond[:20] + (3).to_bytes(4, "big") + beyond[24:]
+    assert [opener.place(one) for one in (b"", bytes(60), beyond)] == [None] * 3
