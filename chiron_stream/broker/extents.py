@@ -28,6 +28,9 @@ Id = TypeVar("Id", bound=Hashable)
 SCAN_OFFSETS: Final = 10_000
 """How many offsets :func:`locate` looks at on either side of a hint."""
 
+POLL_RECORDS: Final = 500
+"""Records taken at once, at most; none from behind the end, so that a reader may go on there."""
+
 
 def read_extent(
     broker: Broker,
@@ -70,7 +73,7 @@ def read_until(
                 got=f"offset {position}",
                 hint="an open transaction of another writer, or a broker that does not answer",
             )
-        for record in reader.poll(min(left, 0.5)):
+        for record in reader.poll(min(left, 0.5), min(POLL_RECORDS, end - position)):
             if record.offset < end:
                 yield record
 

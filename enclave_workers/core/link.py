@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from chiron_stream import errors
@@ -15,6 +15,9 @@ from chiron_stream.wire import courier
 from chiron_stream.wire.courier import Line, Lines, Marks, Send
 
 A = TypeVar("A", bound=courier.Answer)
+
+READ_RECORDS: Final = 500
+"""Offsets asked for at once, where records are small or few."""
 
 _KINDS: Final[dict[str, type[errors.ChironError]]] = {
     kind.__name__: kind
@@ -98,18 +101,34 @@ class Link:
         """Return what the followed partitions have."""
         return self._ask(courier.Poll(limit, wait_ms), Lines)
 
+    def stretches(
+        self,
+        topic: str,
+        first: int,
+        end: int,
+        *,
+        partition: int = 0,
+        committed: bool = True,
+        records: int = READ_RECORDS,
+    ) -> Iterator[Sequence[Line]]:
+        """Yield the records from ``first`` up to, not including, ``end``, an answer at a time.
+
+        :param records: offsets asked for at once, so that memory is bounded.
+        """
+        while first < end:
+            ask = courier.Read(topic, partition, first, min(end, first + records), committed)
+            answer = self._ask(ask, Lines)
+            if not first < answer.next <= ask.end:
+                raise CourierGone("the courier reads another extent")
+            yield answer.lines
+            first = answer.next
+
     def read(
         self, topic: str, first: int, end: int, *, partition: int = 0, committed: bool = True
     ) -> list[Line]:
         """Return the records from ``first`` up to, not including, ``end``."""
-        lines: list[Line] = []
-        while first < end:
-            answer = self._ask(courier.Read(topic, partition, first, end, committed), Lines)
-            lines += answer.lines
-            if answer.next <= first:
-                raise CourierGone("the courier reads backwards")
-            first = answer.next
-        return lines
+        found = self.stretches(topic, first, end, partition=partition, committed=committed)
+        return [line for lines in found for line in lines]
 
     def reach(self, topic: str, partition: int = 0) -> Marks:
         """Return how far a partition reaches, as the courier says."""

@@ -227,7 +227,7 @@ class Effects:
         if reader is None:
             reader = self._broker.reader({place: first}, isolation=isolation, wait=_READ_WAIT)
             self._readers[place, isolation] = reader
-        else:
+        elif reader.position(place) != first:  # a seek forgets what was fetched ahead
             reader.seek(place, first)
         return reader
 

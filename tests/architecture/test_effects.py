@@ -100,6 +100,7 @@ ALLOWED: Exceptions = {
         ".sendall": "the one connection of a core",
         "threading": "one request at a time",
     },
+    f"{CORE}.ahead": {"concurrent": "the next answer is asked for while one is used"},
     f"{CORE}.membership": {"threading": "a heart that beats while the core computes"},
     f"{CORE}.__main__": {
         "os": "the port of its courier, and the end with it",

@@ -95,6 +95,17 @@ def test_seek_goes_back(broker: Broker, new_topic: NewTopic) -> None:
         assert [record.value for record in reader.poll(10)] == [b"b"]
 
 
+def test_reader_stays_at_the_end_that_it_was_read_to(broker: Broker, new_topic: NewTopic) -> None:
+    place = new_topic()
+    fill(broker, place, *(b"%d" % n for n in range(9)))
+    found = []
+    with broker.reader({place: 0}) as reader:
+        for end in (2, 3, 9):
+            found.append([one.value for one in read_until(reader, place, end, timeout=10)])
+            assert reader.position(place) == end
+    assert found == [[b"0", b"1"], [b"2"], [b"%d" % n for n in range(3, 9)]]
+
+
 def test_value_above_its_limit_is_refused_before_sending(
     broker: Broker, new_topic: NewTopic
 ) -> None:

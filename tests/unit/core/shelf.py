@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from chiron_stream.attestation.evidence import Evidence
 from chiron_stream.job.file import Job, verify
@@ -44,7 +44,7 @@ class Shelf(Link):
         end = max(self.topics.get(topic, {}), default=-1) + 1
         return Marks(0, end, end, 1)
 
-    def read(
+    def stretches(
         self,
         topic: str,
         first: int,
@@ -52,8 +52,14 @@ class Shelf(Link):
         *,
         partition: int = 0,  # noqa: ARG002  (there is one)
         committed: bool = True,  # noqa: ARG002  (all is)
-    ) -> list[Line]:
-        self.reads.append((topic, first))
+        records: int = 500,
+    ) -> Iterator[Sequence[Line]]:
+        for start in range(first, end, records):
+            self.reads.append((topic, start))
+            yield self.lines(topic, start, min(end, start + records))
+
+    def lines(self, topic: str, first: int, end: int) -> list[Line]:
+        """Return what a courier answers."""
         table = self.topics.get(topic, {})
         return [Line(topic, 0, n, table[n]) for n in range(first, end) if n in table]
 
