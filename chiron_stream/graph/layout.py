@@ -17,7 +17,7 @@ counts steps from 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
@@ -93,15 +93,23 @@ def state_segments(recipe: CheckedRecipe, data: bytes) -> tuple[Segment, ...]:
     if presence > 1:
         raise refused_state("presence", "0 or 1", f"{presence}")
     found = layout(recipe, stepped=bool(presence))
-    check_length(found, data)
+    check_length(found, len(data))
     return found
 
 
-def check_length(segments: tuple[Segment, ...], data: bytes) -> None:
-    """Refuse bytes that are not exactly as long as the segments together."""
-    expected = sum(one.bytes for one in segments)
-    if len(data) != expected:
-        raise refused_state("the whole", f"{expected} bytes", f"{len(data)}")
+def bytes_of(segments: Sequence[Segment]) -> int:
+    """Return the length of the segments together."""
+    return sum(one.bytes for one in segments)
+
+
+def check_length(segments: Sequence[Segment], size: int) -> None:
+    """Refuse a state that is not exactly as long as the segments together.
+
+    :raises RecipeRefused: GRAPH_STATE.
+    """
+    expected = bytes_of(segments)
+    if size != expected:
+        raise refused_state("the whole", f"{expected} bytes", f"{size}")
 
 
 def refused_state(what: str, expected: str, got: str) -> RecipeRefused:

@@ -61,7 +61,7 @@ def initial(recipe: CheckedRecipe, weights: bytes) -> ModelState:
     :raises RecipeRefused: GRAPH_STATE: another length, or a truth value that is neither 0 nor 1.
     """
     segments = weights_layout(recipe)
-    check_length(segments, weights)
+    check_length(segments, len(weights))
     return _split(recipe, list(_tensors(segments, weights)), None)
 
 

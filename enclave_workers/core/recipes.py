@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chiron_stream.errors import RecipeRefused
 from chiron_stream.graph.checked import CheckedRecipe, Limits, commitment
 from chiron_stream.job.policy import Policy
+from chiron_stream.wire.crypto import Bytes
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,27 @@ def check_commitment(policy: Policy, definition: bytes, weights: bytes) -> None:
         )
 
 
+class ParametersDigest:
+    """SHA-256 over parameters and buffers, the beginning of a state whose bytes pass by."""
+
+    def __init__(self, parameter_bytes: int) -> None:
+        self._left = parameter_bytes
+        self._digest = hashlib.sha256()
+
+    def update(self, piece: Bytes) -> None:
+        """Take the state's next bytes."""
+        if self._left:
+            part = memoryview(piece)[: self._left]
+            self._digest.update(part)
+            self._left -= len(part)
+
+    def digest(self) -> bytes:
+        """Return the digest of what passed by."""
+        return self._digest.digest()
+
+
 def parameters_digest(state: bytes, parameter_bytes: int) -> bytes:
     """Return SHA-256 over parameters and buffers, the beginning of a state's bytes."""
-    return hashlib.sha256(memoryview(state)[:parameter_bytes]).digest()
+    digest = ParametersDigest(parameter_bytes)
+    digest.update(state)
+    return digest.digest()

@@ -22,7 +22,10 @@ PURE = (
 STEP = "enclave_workers.core.coordinator"
 STEP_SHELL = tuple(
     f"{STEP}.{name}"
-    for name in ("shell", "history", "importing", "merging", "emission", "presence")
+    for name in (
+        *("shell", "history", "importing", "updates", "merging", "cutting", "emission"),
+        "presence",
+    )
 )
 """What is around the coordinator's ``step``; everything else in its folder is pure."""
 CORE = "enclave_workers.core"

@@ -7,9 +7,11 @@ it names are written. A coordinator that dies in between leaves a version that n
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from unittest.mock import patch
 
 from chiron_stream.wire.courier import Send
+from chiron_stream.wire.crypto import Bytes
 from chiron_stream.wire.objects import ObjectRef, object_digest, seal_object
 from enclave_workers.core.coordinator import importing, shell
 from enclave_workers.core.link import Link
@@ -38,6 +40,15 @@ def write_object(
     )
 
 
+def write_stream(
+    link: Link, topic: str, key: bytes, object_id: bytes, size: int, pieces: Iterator[Bytes]
+) -> ObjectRef:
+    """Do the same with an object that comes piece by piece."""
+    plaintext = b"".join(pieces)
+    assert len(plaintext) == size
+    return write_object(link, topic, key, object_id, plaintext)
+
+
 def commit(coordinator: shell.Coordinator) -> None:
     """Commit heads first, then write the chunks that they name."""
     _commit(coordinator)
@@ -49,6 +60,7 @@ def commit(coordinator: shell.Coordinator) -> None:
 if __name__ == "__main__":
     with (
         patch.object(importing, "write_object", write_object),
+        patch.object(importing, "write_stream", write_stream),
         patch.object(shell.Coordinator, "_commit", commit),
     ):
         sys.exit(core.run(sys.argv[1:]))

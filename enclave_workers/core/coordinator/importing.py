@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from chiron_stream.errors import RecipeRefused, TamperDetected
+from chiron_stream.graph.checked import CheckedRecipe
+from chiron_stream.graph.layout import Segment, bytes_of, layout
 from chiron_stream.wire import labels
 from chiron_stream.wire.crypto import derive
-from chiron_stream.wire.objects import object_digest
 from chiron_stream.wire.session import SessionKeys
 from chiron_stream.wire.tasks import KeyedObject
-from chiron_stream.wire.workers import SlotResult
 from enclave_workers.core.coordinator.events import (
     REASON_BYTES,
     Event,
@@ -21,19 +23,32 @@ from enclave_workers.core.coordinator.events import (
     cut,
 )
 from enclave_workers.core.coordinator.leasing import definition, version_object
-from enclave_workers.core.coordinator.merging import merge_states
+from enclave_workers.core.coordinator.merging import Averaging, Copying, Kept
+from enclave_workers.core.coordinator.recent import Recent
 from enclave_workers.core.coordinator.state import (
     Context,
     ImportEffect,
     MergeEffect,
-    Recipe,
     State,
 )
+from enclave_workers.core.coordinator.updates import read_update
 from enclave_workers.core.link import Link
 from enclave_workers.core.lookup import read_object, write_object
-from enclave_workers.core.recipes import bound_recipe, check_commitment, parameters_digest
+from enclave_workers.core.recipes import (
+    ParametersDigest,
+    bound_recipe,
+    check_commitment,
+    parameters_digest,
+)
+from enclave_workers.core.streaming import read_stream, write_stream
 
 VERSIONS = "coordinator-chunks"
+
+_RECIPES: Final[Recent[CheckedRecipe]] = Recent()
+"""By the digest of its definition: checking one takes longer than a small round may."""
+
+_KEPT: Final[Recent[Kept]] = Recent()
+"""Of the version that was written last, by its digest: the base of the next merge."""
 
 
 def import_recipe(link: Link, context: Context, state: State, effect: ImportEffect) -> Event:
@@ -48,62 +63,78 @@ def import_recipe(link: Link, context: Context, state: State, effect: ImportEffe
         data = recipe.initial(weights)
     except (RecipeRefused, TamperDetected) as error:
         return ImportFailed(error.code, cut(str(error), REASON_BYTES))
+    _RECIPES.put(manifest.definition.digest, recipe.checked)
     version_key = derive(context.key, labels.K_VERSION, 0)
     ref = write_object(link, VERSIONS, version_key, os.urandom(16), data)
     digest = parameters_digest(data, recipe.parameter_bytes)
     return ImportDone(recipe.batch_size, recipe.parameter_bytes, ref, digest)
 
 
-class _Unusable(Exception):
-    """An update that is not what its trainer described."""
-
-    def __init__(self, place: int, code: str) -> None:
-        super().__init__(code)
-        self.place = place
-        self.code = code
-
-
 def merge(link: Link, context: Context, state: State, effect: MergeEffect) -> Event:
     """Make the round's version: of one slot by copying its bits, of several by merging them.
 
-    An update that is not what its trainer described sends its slot back to be leased again.
+    Slot after slot is read through and added: the memory that a round takes does not depend on
+    their number. An update that is not what its trainer described, or not what a trainer's state
+    can be, sends its slot back to be leased again.
     """
     recipe, base = state.recipe, state.version
     if recipe is None or base is None:
         return MergeFailed(effect.round, 0, "NO_UPDATE")
-    try:
-        updates = [
-            _update(link, context, recipe, place, result)
-            for place, result in enumerate(effect.results)
-        ]
-    except _Unusable as error:
-        return MergeFailed(effect.round, error.place, error.code)
-    data = updates[0] if len(updates) == 1 else _merged(link, context, state, effect, updates)
-    version_key = derive(context.key, labels.K_VERSION, effect.version)
-    ref = write_object(link, VERSIONS, version_key, os.urandom(16), data)
-    return Merged(effect.round, ref, parameters_digest(data, recipe.parameter_bytes))
+    checked = _checked(link, context, definition(state, recipe))
+    segments = layout(checked, stepped=True)
+    merging = _begun(link, checked, version_object(context, base), effect)
+    for place, result in enumerate(effect.results):
+        try:
+            read_update(link, context, recipe, segments, result, merging.slot())
+        except (RecipeRefused, TamperDetected) as error:
+            return MergeFailed(effect.round, place, error.code)
+    return _written(link, context, segments, merging, effect, recipe.parameter_bytes)
 
 
-def _update(link: Link, context: Context, recipe: Recipe, place: int, result: SlotResult) -> bytes:
-    if result.update is None:
-        raise _Unusable(place, "NO_UPDATE")
-    key = derive(context.key, labels.K_UPDATE, result.task)
-    try:
-        data = read_object(link, KeyedObject(result.update, key))
-    except TamperDetected as error:
-        raise _Unusable(place, error.code) from None
-    digest = parameters_digest(data, recipe.parameter_bytes)
-    if object_digest(data) != result.digest or digest != result.parameters:
-        raise _Unusable(place, "DIGEST")
-    return data
+def _checked(link: Link, context: Context, keyed: KeyedObject) -> CheckedRecipe:
+    return _RECIPES.get(
+        keyed.ref.digest, lambda: bound_recipe(context.policy, read_object(link, keyed)).checked
+    )
 
 
-def _merged(
-    link: Link, context: Context, state: State, effect: MergeEffect, updates: list[bytes]
-) -> bytes:
-    recipe, base = state.recipe, state.version
-    if recipe is None or base is None:
-        raise AssertionError("a merge has a recipe and a base")
-    checked = bound_recipe(context.policy, read_object(link, definition(state, recipe))).checked
-    before = read_object(link, version_object(context, base))
-    return merge_states(checked, before, updates, [result.rows for result in effect.results])
+def _begun(
+    link: Link, checked: CheckedRecipe, base: KeyedObject, effect: MergeEffect
+) -> Averaging | Copying:
+    """Return what the slots are read into, one after the other."""
+    segments = layout(checked, stepped=True)
+    if len(effect.results) == 1:
+        return Copying(segments)
+
+    def read_kept() -> Kept:
+        kept = Kept(segments)
+        stepped = base.ref.size == bytes_of(segments)
+        read_stream(link, base, kept.sink(layout(checked, stepped=stepped)))
+        return kept
+
+    kept = _KEPT.get(base.ref.digest, read_kept)
+    return Averaging(segments, kept, [one.rows for one in effect.results])
+
+
+def _written(
+    link: Link,
+    context: Context,
+    segments: Sequence[Segment],
+    merging: Averaging | Copying,
+    effect: MergeEffect,
+    parameter_bytes: int,
+) -> Event:
+    """Write the version."""
+    kept, parameters = Kept(segments), ParametersDigest(parameter_bytes)
+    sink = kept.sink(segments)
+
+    def pieces() -> Iterator[bytes]:
+        for piece in merging.result():
+            parameters.update(piece)
+            sink.take(piece)
+            yield piece
+
+    key = derive(context.key, labels.K_VERSION, effect.version)
+    ref = write_stream(link, VERSIONS, key, os.urandom(16), bytes_of(segments), pieces())
+    sink.finish()
+    _KEPT.put(ref.digest, kept)
+    return Merged(effect.round, ref, parameters.digest())
