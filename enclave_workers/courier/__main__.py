@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str], None]) -> int:
+    courier.keep_freed_memory()
     text = _read(flags.job)
     job = file.loads(text)
     if core is CORE and not flags.core:
