@@ -22,7 +22,7 @@ from chiron_stream.broker.extents import read_until
 from chiron_stream.clients.auditor import Auditor
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.clients.publication import Publication
-from chiron_stream.recipe import Round, parameters_sha256, reference_loop
+from chiron_stream.recipe import Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.wire.receipts import CheckpointRecord, Plan, read_record
 
 ROWS: Final = 100_000
@@ -104,7 +104,7 @@ def _plain(
                 for name in ("x", "y")
             )
             marks.append(time.perf_counter())
-            yield Round({"input": inputs}, target, slot.seed, jobs.BATCH)
+            yield Round([Slot({"input": inputs}, target, slot.seed)], jobs.BATCH)
         marks.append(time.perf_counter())
 
     loss = nn.CrossEntropyLoss()

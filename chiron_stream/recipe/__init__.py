@@ -23,13 +23,14 @@ from __future__ import annotations
 
 from chiron_stream.graph.schedules import Constant, Cosine, Step, Warmup
 from chiron_stream.recipe.exporting import Recipe
-from chiron_stream.recipe.reference import Round, parameters_sha256, reference_loop
+from chiron_stream.recipe.reference import Round, Slot, parameters_sha256, reference_loop
 
 __all__ = [
     "Constant",
     "Cosine",
     "Recipe",
     "Round",
+    "Slot",
     "Step",
     "Warmup",
     "parameters_sha256",

@@ -22,9 +22,9 @@ from chiron_stream.graph.definition import Input
 from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
 from chiron_stream.recipe.exporting import Recipe
-from chiron_stream.recipe.reference import Round, parameters_sha256, reference_loop
+from chiron_stream.recipe.reference import Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.recipe.settings import OptimizerFactory
-from chiron_stream.wire.receipts import Plan, PlannedShard
+from chiron_stream.wire.receipts import Plan, PlannedShard, PlannedSlot
 
 Rows = Mapping[str, npt.NDArray[Any]]
 _DTYPES: Final[Mapping[str, npt.DTypeLike]] = {"f32": np.float32, "i64": np.int64}
@@ -107,7 +107,7 @@ def replay(
     :param plans: of all rounds, in order.
     :param rows_of: the rows of a planned shard, as its owner published them.
     :param done: called behind each round.
-    :raises UsageRefused: a round of several slots; rows of another number than the plan has.
+    :raises UsageRefused: rows of another number than the plan has.
     """
     module = copy.deepcopy(spec.module)
     found: list[Replayed] = []
@@ -144,24 +144,29 @@ def _digest(module: nn.Module, loss: Loss) -> str:
 def _round(
     spec: Spec, plan: Plan, kinds: ColumnKinds, rows_of: Callable[[PlannedShard], Rows]
 ) -> Round:
-    if len(plan.slots) != 1:
-        raise UsageRefused(
-            f"round {plan.round} has {len(plan.slots)} slots",
-            expected="rounds of one slot: this version replays no others",
-        )
-    slot = plan.slots[0]
+    slots = [_slot(spec, plan.round, slot, kinds, rows_of) for slot in plan.slots]
+    return Round(slots, spec.batch_size)
+
+
+def _slot(
+    spec: Spec,
+    number: int,
+    slot: PlannedSlot,
+    kinds: ColumnKinds,
+    rows_of: Callable[[PlannedShard], Rows],
+) -> Slot:
     parts = [rows_of(shard) for shard in slot.shards]
     for shard, part in zip(slot.shards, parts, strict=True):
         got = len(next(iter(part.values())))
         if got != shard.rows:
             raise UsageRefused(
-                f"shard {shard.number} of {shard.data_set} has other rows in round {plan.round}",
+                f"shard {shard.number} of {shard.data_set} has other rows in round {number}",
                 expected=f"{shard.rows} rows, as published",
                 got=f"{got} rows",
             )
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     inputs, target = spec.arrays(rows, kinds)
-    return Round(inputs, target, slot.seed, spec.batch_size)
+    return Slot(inputs, target, slot.seed)
 
 
 def _array(rows: Rows, one: Input) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import TamperDetected
 from chiron_stream.job.columns import pack_columns
 from chiron_stream.job.schema import Schema
-from chiron_stream.recipe import Round, parameters_sha256, reference_loop
+from chiron_stream.recipe import Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.wire.crypto import gcm_open
 from chiron_stream.wire.receipts import Plan
 from chiron_stream.wire.shards import ShardName, open_shard
@@ -28,13 +28,15 @@ def reference_sha256(plans: Sequence[Plan], publication: Publication, columns: C
     """Train by plain PyTorch over the recorded plan; return the digest of the parameters."""
     rounds = []
     for plan in plans:
-        (slot,) = plan.slots
-        parts = [publication.sent[shard.number] for shard in slot.shards]
-        rows = {
-            name: np.concatenate([array[one.start : one.stop] for one in parts])
-            for name, array in columns.items()
-        }
-        rounds.append(Round({"input": rows["pixels"]}, rows["digit"], slot.seed, BATCH))
+        slots = []
+        for slot in plan.slots:
+            parts = [publication.sent[shard.number] for shard in slot.shards]
+            rows = {
+                name: np.concatenate([array[one.start : one.stop] for one in parts])
+                for name, array in columns.items()
+            }
+            slots.append(Slot({"input": rows["pixels"]}, rows["digit"], slot.seed))
+        rounds.append(Round(slots, BATCH))
     trained = reference_loop(model(), nn.CrossEntropyLoss(), OPTIMIZER, SCHEDULE, rounds)
     return parameters_sha256(trained)
 

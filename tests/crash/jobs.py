@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,8 @@ from torch import nn
 from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.job.policy import Policy
 from chiron_stream.job.terms import Terms, read_terms
-from chiron_stream.recipe import Constant, Recipe, Round, parameters_sha256, reference_loop
-from chiron_stream.wire.receipts import Plan
+from chiron_stream.recipe import Constant, Recipe, Round, Slot, parameters_sha256, reference_loop
+from chiron_stream.wire.receipts import Plan, PlannedSlot
 
 OWNERS = ("alice", "anna")
 DATA_SET = "leaves"
@@ -84,17 +84,19 @@ def export() -> Recipe:
 
 def rounds(policy: Policy, plans: Sequence[Plan]) -> Iterator[Round]:
     """Yield what plain PyTorch needs: each round's rows, rebuilt from the owners' data."""
-    names = {one.identity: one.name for one in policy.roster}
-    tables = {name: rows(name) for name in OWNERS}
+    tables = {one.identity: rows(one.name) for one in policy.roster if one.name in OWNERS}
     for plan in plans:
-        (slot,) = plan.slots
-        inputs, target = [], []
-        for shard in slot.shards:
-            table = tables[names[shard.owner]]
-            span = slice(shard.number * ROWS_PER_SHARD, shard.number * ROWS_PER_SHARD + shard.rows)
-            inputs.append(np.stack([table[name][span] for name in NUMBERS], axis=1))
-            target += [CLASSES.index(one) for one in table["tree"][span]]
-        yield Round({"input": np.concatenate(inputs)}, np.array(target), slot.seed, BATCH)
+        yield Round([_slot(tables, slot) for slot in plan.slots], BATCH)
+
+
+def _slot(tables: Mapping[bytes, Table], slot: PlannedSlot) -> Slot:
+    inputs, target = [], []
+    for shard in slot.shards:
+        table = tables[shard.owner]
+        span = slice(shard.number * ROWS_PER_SHARD, shard.number * ROWS_PER_SHARD + shard.rows)
+        inputs.append(np.stack([table[name][span] for name in NUMBERS], axis=1))
+        target += [CLASSES.index(one) for one in table["tree"][span]]
+    return Slot({"input": np.concatenate(inputs)}, np.array(target), slot.seed)
 
 
 def reference(policy: Policy, plans: Sequence[Plan]) -> str:

@@ -24,8 +24,8 @@ from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.job.file import Job
 from chiron_stream.job.terms import Terms, read_terms
 from chiron_stream.local.directory import JobDirectory
-from chiron_stream.recipe import Constant, Round, parameters_sha256, reference_loop
-from chiron_stream.wire.receipts import Plan, Rejected
+from chiron_stream.recipe import Constant, Round, Slot, parameters_sha256, reference_loop
+from chiron_stream.wire.receipts import Plan, PlannedSlot, Rejected
 from tests.kafka.processes import eventually
 
 SIMULATED = InsecureSimulation()
@@ -221,15 +221,18 @@ def rounds(job: Job, recorded: list[Plan]) -> Iterator[Round]:
     """Yield what plain PyTorch needs: each round's rows, rebuilt from the owners' data."""
     names = {one.identity: one.name for one in job.policy.roster}
     for plan in recorded:
-        (slot,) = plan.slots
-        parts = []
-        for shard in slot.shards:
-            start = shard.number * ROWS_PER_SHARD
-            table = rows(names[shard.owner])
-            parts.append({name: one[start : start + shard.rows] for name, one in table.items()})
-        inputs = np.stack([np.concatenate([part[name] for part in parts]) for name in NUMBERS], 1)
-        target = np.array([CLASSES.index(one) for part in parts for one in part["size"]])
-        yield Round({"input": inputs}, target, slot.seed, BATCH)
+        yield Round([_slot(names, slot) for slot in plan.slots], BATCH)
+
+
+def _slot(names: Mapping[bytes, str], slot: PlannedSlot) -> Slot:
+    parts = []
+    for shard in slot.shards:
+        start = shard.number * ROWS_PER_SHARD
+        table = rows(names[shard.owner])
+        parts.append({name: one[start : start + shard.rows] for name, one in table.items()})
+    inputs = np.stack([np.concatenate([part[name] for part in parts]) for name in NUMBERS], 1)
+    target = np.array([CLASSES.index(one) for part in parts for one in part["size"]])
+    return Slot({"input": inputs}, target, slot.seed)
 
 
 def reference(job: Job, recorded: list[Plan]) -> str:

@@ -19,8 +19,8 @@ from chiron_stream.clients.publication import Publication
 from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.job.simulation import InsecureSimulation
 from chiron_stream.job.terms import Terms, read_terms
-from chiron_stream.recipe import Constant, Recipe, Round, parameters_sha256, reference_loop
-from chiron_stream.wire.receipts import Plan, Rejected
+from chiron_stream.recipe import Constant, Recipe, Round, Slot, parameters_sha256, reference_loop
+from chiron_stream.wire.receipts import Plan, PlannedSlot, Rejected
 from enclave_workers.local import LocalJob
 
 OWNERS = ("alice", "anna")
@@ -167,18 +167,21 @@ def plans(job: LocalJob) -> list[Plan]:
 
 def rounds(job: LocalJob, rows: int = 200) -> Iterator[Round]:
     """Yield what plain PyTorch needs: each round's rows, rebuilt from the owners' data."""
-    names = {one.identity: one.name for one in job.job.policy.roster}
+    policy = job.job.policy
+    tables = {one.identity: points(one.name, rows) for one in policy.roster if one.name in OWNERS}
     for plan in plans(job):
-        (slot,) = plan.slots
-        parts = []
-        for shard in slot.shards:
-            table = points(names[shard.owner], rows)
-            start = shard.number * ROWS_PER_SHARD
-            parts.append({name: one[start : start + shard.rows] for name, one in table.items()})
-        east, north = (np.concatenate([part[name] for part in parts]) for name in ("east", "north"))
-        side = [int(one == "above") for part in parts for one in part["side"]]
-        inputs = {"input": np.stack([east, north], axis=1)}
-        yield Round(inputs, np.array(side), slot.seed, BATCH)
+        yield Round([_slot(tables, slot) for slot in plan.slots], BATCH)
+
+
+def _slot(tables: Mapping[bytes, Table], slot: PlannedSlot) -> Slot:
+    parts = []
+    for shard in slot.shards:
+        start = shard.number * ROWS_PER_SHARD
+        span = slice(start, start + shard.rows)
+        parts.append({name: one[span] for name, one in tables[shard.owner].items()})
+    east, north = (np.concatenate([part[name] for part in parts]) for name in ("east", "north"))
+    side = [int(one == "above") for part in parts for one in part["side"]]
+    return Slot({"input": np.stack([east, north], axis=1)}, np.array(side), slot.seed)
 
 
 def reference(job: LocalJob) -> str:

@@ -6,6 +6,7 @@ import doctest
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -50,7 +51,8 @@ def test_comparison_of_bits_notices_another_seed(
 ) -> None:
     job, _ = finished
     honest = list(jobs.rounds(job))
-    changed = [*honest[:-1], Round(honest[-1].inputs, honest[-1].target, 1, jobs.BATCH)]
+    (last,) = honest[-1].slots
+    changed = [*honest[:-1], Round([replace(last, seed=1)], jobs.BATCH)]
     monkeypatch.setattr(jobs, "rounds", lambda _job: iter(changed))
     assert not jobs.same_bits(job)
 

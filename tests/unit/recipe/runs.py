@@ -12,14 +12,19 @@ from torch import nn
 
 from chiron_stream.graph import state, training
 from chiron_stream.graph.batching import number_of_steps
+from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.columns import Array
 from chiron_stream.graph.schedules import Constant, Schedule
-from chiron_stream.recipe import Recipe, Round, parameters_sha256, reference_loop
+from chiron_stream.recipe import Recipe, Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.recipe.bindings import Loss
 from chiron_stream.recipe.settings import OptimizerFactory
+from enclave_workers.core.coordinator.merging import merge_states
 
 SLOTS = ((65, 11), (33, 12), (2, 13), (48, 14))
-"""Rows and seed of each slot."""
+"""Rows and seed of each slot; each is a round of its own."""
+
+Rounds = tuple[tuple[tuple[int, int], ...], ...]
+"""Rows and seed of each slot of each round."""
 
 NUMBERS = ("age", "bp", "hr")
 
@@ -41,7 +46,8 @@ class Case:
     """A model with what it takes to train it.
 
     :param rows: columns by count and seed.
-    :param slots: rows and seed of each.
+    :param slots: rows and seed of each, where every round has one.
+    :param several: rows and seed of each slot of each round, where rounds have several.
     """
 
     module: nn.Module
@@ -55,6 +61,11 @@ class Case:
     example: Mapping[str, torch.Tensor] | None = None
     rows: Callable[[int, int], Mapping[str, Array]] = columns
     slots: tuple[tuple[int, int], ...] = SLOTS
+    several: Rounds = ()
+
+    @property
+    def rounds(self) -> Rounds:
+        return self.several or tuple((one,) for one in self.slots)
 
     def export(self) -> Recipe:
         return Recipe.export(
@@ -70,16 +81,20 @@ class Case:
         )
 
     def ours(self, recipe: Recipe) -> str:
-        """Train by slots, through the bytes of the state between them; return the digest."""
+        """Train by slots, through the bytes of the state between rounds; return the digest."""
         data = state.dump(state.initial(recipe.checked, recipe.weights))
         step = 0
-        for count, seed in self.slots:
+        for slots in self.rounds:
             before = state.load(recipe.checked, data)
-            after = training.train_slot(
-                recipe.checked, before, self.rows(count, seed), seed=seed, first_step=step
-            )
-            step += number_of_steps(count, self.batch_size)
-            data = state.dump(after)
+            updates = [
+                training.train_slot(
+                    recipe.checked, before, self.rows(count, seed), seed=seed, first_step=step
+                )
+                for count, seed in slots
+            ]
+            rows = [count for count, _ in slots]
+            data = merged(recipe.checked, data, [state.dump(one) for one in updates], rows)
+            step += max(number_of_steps(count, self.batch_size) for count in rows)
         return state.parameters_digest(state.load(recipe.checked, data)).hex()
 
     def theirs(self) -> str:
@@ -91,18 +106,28 @@ class Case:
     def trained(self) -> nn.Module:
         """Train by the reference loop; return the module."""
         module = copy.deepcopy(self.module)
-        rounds = [self.round(count, seed) for count, seed in self.slots]
+        rounds = [
+            Round([self.slot(count, seed) for count, seed in slots], self.batch_size)
+            for slots in self.rounds
+        ]
         return reference_loop(
             module, self.loss, self.optimizer, self.schedule, rounds, clip_norm=self.clip_norm
         )
 
-    def round(self, count: int, seed: int) -> Round:
+    def slot(self, count: int, seed: int) -> Slot:
         table = self.rows(count, seed)
         inputs = {
             name: table[one] if isinstance(one, str) else np.stack([table[n] for n in one], 1)
             for name, one in self.inputs.items()
         }
-        return Round(inputs, table[self.target], seed, self.batch_size)
+        return Slot(inputs, table[self.target], seed)
+
+
+def merged(
+    checked: CheckedRecipe, base: bytes, updates: Sequence[bytes], rows: Sequence[int]
+) -> bytes:
+    """Merge the slots of a round as the coordinator does: the one place that calls its code."""
+    return updates[0] if len(updates) == 1 else merge_states(checked, base, updates, rows)
 
 
 def seeded(kind: Callable[[], nn.Module]) -> nn.Module:

@@ -101,7 +101,7 @@ def test_predictions_have_the_bits_of_the_module_in_eval_mode(name: str) -> None
     rows = case.rows(6, 1)
     start = state.initial(recipe.checked, recipe.weights)
     ours = prediction.predict(recipe.checked, start, rows, 6)
-    inputs = {one: torch.tensor(array) for one, array in case.round(6, 1).inputs.items()}
+    inputs = {one: torch.tensor(array) for one, array in case.slot(6, 1).inputs.items()}
     module = copy.deepcopy(case.module).eval()
     with torch.no_grad():
         theirs = module(**inputs)
