@@ -20,9 +20,9 @@ from chiron_stream.job.policy import Role
 from chiron_stream.job.rows import prepare
 from chiron_stream.local.directory import JobDirectory
 from chiron_stream.sources.files import read_table
-from chiron_stream.wire.receipts import PlannedShard
 
 if TYPE_CHECKING:
+    from chiron_stream.recipe.published import DataSetName
     from chiron_stream.recipe.replaying import Replayed, Spec
 
 
@@ -36,8 +36,8 @@ def run(arguments: Sequence[str]) -> int:
         "--rows",
         action="append",
         default=[],
-        metavar="[DATASET=]FILE",
-        help="the rows as they were published; for each data set",
+        metavar="[[OWNER/]DATASET=]FILE",
+        help="the rows as they were published; for each data set that was trained on",
     )
     made.add_argument("--rows-per-shard", type=int, metavar="N", help="as published")
     made.add_argument("--threads", type=int, default=1, help="of torch, as the trainer's (1)")
@@ -47,33 +47,31 @@ def run(arguments: Sequence[str]) -> int:
     with Observer(job, **connection(ready, job)) as observer:
         found = receipts.checkpoints(observer)
     last = found[-1][0] if found else None
-    fields = {"checkpoints": len(found), "finished": last is not None and last.finished}
+    finished = last is not None and last.finished
+    fields = {"checkpoints": len(found), "finished": finished}
     sentence = f"{len(found)} checkpoints: signatures, evidence and chain are good"
     ready.output.data("receipts", fields, sentence)
-    return _replay(ready, job) if ready.flags.replay else 0
+    return _replay(ready, job, finished=finished) if ready.flags.replay else 0
 
 
-def _replay(ready: Context, job: Job) -> int:
+def _replay(ready: Context, job: Job, *, finished: bool) -> int:
     from chiron_stream.graph.numerics import configure_numerics
+    from chiron_stream.recipe.published import Published, data_sets
     from chiron_stream.recipe.replaying import replay
 
     directory = JobDirectory(ready.flags.job.resolve())
     identity = acting(directory, job, Role.AUDITOR, ready.flags.member)
     spec = _spec(ready.flags.replay)
-    tables = _tables(ready, job)
-    configure_numerics(ready.flags.threads)
     options = connection(ready, job)
     with Auditor(job, identity, evidence=evidence(ready.flags), **options) as auditor:
         plans = auditor.plans()
+    if not plans:
+        raise UsageRefused("there is nothing to replay", got="no rounds yet")
     size = ready.flags.rows_per_shard or rows_that_fit(job.policy)
-
-    def rows_of(shard: PlannedShard) -> dict[str, Any]:
-        start = shard.number * size
-        table = tables[shard.data_set]
-        return {name: array[start : start + shard.rows] for name, array in table.items()}
-
-    replayed = replay(spec, plans, job.policy.schema.kinds(), rows_of)
-    return _verdict(ready, replayed)
+    published = Published(_tables(ready, job, data_sets(plans)), plans, size)
+    configure_numerics(ready.flags.threads)
+    replayed = replay(spec, plans, job.policy.schema.kinds(), published.rows_of)
+    return _verdict(ready, replayed, finished=finished)
 
 
 def _spec(path: Path) -> Spec:
@@ -89,34 +87,59 @@ def _spec(path: Path) -> Spec:
     return found
 
 
-def _tables(ready: Context, job: Job) -> dict[str, Any]:
-    names = [one.name for one in job.policy.schedule.data_sets]
+def _tables(
+    ready: Context, job: Job, wanted: Sequence[DataSetName]
+) -> dict[DataSetName, dict[str, Any]]:
+    """Return the published table of each data set that was trained on."""
+    words = _words(job, wanted)
+    schema = job.policy.schema
     tables = {}
-    for word in ready.flags.rows:
-        name, equals, file = word.partition("=")
+    for given in ready.flags.rows:
+        word, equals, file = given.partition("=")
         if not equals:
-            name, file = names[0], word
-        schema = job.policy.schema
-        tables[name] = prepare(schema, read_table(Path(file), schema)).columns
-    if missing := [name for name in names if name not in tables]:
-        raise UsageRefused("rows are missing", expected="--rows DATASET=FILE", got=missing[0])
+            word, file = "", given
+        if word in words:
+            tables[words[word]] = prepare(schema, read_table(Path(file), schema)).columns
+    if missing := [word for word, name in words.items() if word and name not in tables]:
+        expected = f"--rows {missing[0]}=FILE"
+        got = ", ".join(ready.flags.rows) or "none"
+        raise UsageRefused("rows are missing", expected=expected, got=got)
     return tables
 
 
-def _verdict(ready: Context, replayed: list[Replayed]) -> int:
-    last = replayed[-1] if replayed else None
-    if last is None:
-        raise UsageRefused("there is nothing to replay", got="no rounds yet")
-    fields = {"round": last.round, "recorded": last.recorded, "computed": last.computed}
+def _words(job: Job, wanted: Sequence[DataSetName]) -> dict[str, DataSetName]:
+    """Return the data sets by what a user may call them.
+
+    Where owners have data sets of one name, the owner's name before it; none where there is one.
+    """
+    owners = {one.identity: one.name for one in job.policy.roster}
+    names = [one.name for one in wanted]
+    words = {one.name: one for one in wanted if names.count(one.name) == 1}
+    words |= {f"{owners[one.owner]}/{one.name}": one for one in wanted}
+    if len(wanted) == 1:
+        words[""] = wanted[0]
+    return words
+
+
+def _verdict(ready: Context, replayed: list[Replayed], *, finished: bool) -> int:
+    last = replayed[-1]
     if not last.equal:
+        before = f"equal up to round {replayed[-2].round}; " if len(replayed) > 1 else ""
         raise TamperDetected(
-            f"round {last.round} differs from plain PyTorch's",
+            f"{before}round {last.round} differs from plain PyTorch's",
             code="REPLAY_DIFFERS",
             expected=last.recorded,
             got=last.computed,
             hint="the same rows, module, torch version, threads and kind of processor?",
         )
-    ready.output.data(
-        "replay", fields, f"{len(replayed)} rounds computed again: equal, bit for bit"
-    )
+    fields = {
+        "rounds": len(replayed),
+        "round": last.round,
+        "recorded": last.recorded,
+        "computed": last.computed,
+        "finished": finished,
+    }
+    sentence = f"{len(replayed)} rounds computed again: equal, bit for bit"
+    so_far = "" if finished else f", up to round {last.round}: the job goes on"
+    ready.output.data("replay", fields, sentence + so_far)
     return 0

@@ -1,8 +1,9 @@
-"""Recomputing a closed job from its recorded plan, in plain PyTorch, round by round.
+"""Recomputing a job from its recorded plan, in plain PyTorch, round by round.
 
 Who may do it: whoever has the auditor's key (for the plan), the rows and the provider's module. The
 loop is :func:`~chiron_stream.recipe.reference.reference_loop`; what is compared are the digests of
-parameters and buffers that each round's plan records.
+parameters and buffers that each round's plan records. A job that goes on is computed again as far
+as its plan goes: what is equal then is equal up to that round.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from chiron_stream.graph.definition import Input
 from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
 from chiron_stream.recipe.exporting import Recipe
+from chiron_stream.recipe.published import Rows
 from chiron_stream.recipe.reference import Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.recipe.settings import OptimizerFactory
 from chiron_stream.wire.receipts import Plan, PlannedShard, PlannedSlot
 
-Rows = Mapping[str, npt.NDArray[Any]]
 _DTYPES: Final[Mapping[str, npt.DTypeLike]] = {"f32": np.float32, "i64": np.int64}
 
 
@@ -104,7 +105,7 @@ def replay(
     Set this process up like a worker first: one thread, denormals flushed
     (:func:`chiron_stream.graph.numerics.configure_numerics`).
 
-    :param plans: of all rounds, in order.
+    :param plans: of all rounds so far, in order.
     :param rows_of: the rows of a planned shard, as its owner published them.
     :param done: called behind each round.
     :raises UsageRefused: rows of another number than the plan has.

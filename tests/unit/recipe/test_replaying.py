@@ -14,9 +14,12 @@ from torch import nn
 
 from chiron_stream.errors import UsageRefused
 from chiron_stream.graph import state
+from chiron_stream.graph.batching import number_of_steps
+from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.training import train_slot
 from chiron_stream.recipe.replaying import Replayed, Spec, replay
 from chiron_stream.wire.receipts import Plan, PlannedShard, PlannedSlot
+from tests.unit.recipe.runs import merged
 
 KINDS: Any = {
     "a": ("number", ()),
@@ -156,8 +159,87 @@ def test_replay_refuses_rows_of_another_number() -> None:
         replay(spec, planned(spec), KINDS, lambda one: {"a": rows_of(one)["a"][:-1]})
 
 
-def test_replay_refuses_rounds_of_several_slots() -> None:
+# Rounds of several slots
+
+SEVERAL = (((1, 2), (3,)), ((4,), (5, 6), (7,)), ((8,),), ((9, 1), (2,)))
+"""Shards of each slot of each round: unequal rows, one round of one slot, shards used again."""
+
+
+def planned_slots(spec: Spec) -> list[Plan]:
+    """Train and merge by the workers' code, and write down what they did."""
+    recipe = spec.export(KINDS).checked
+    data = state.dump(state.initial(recipe, spec.export(KINDS).weights))
+    plans, step = [], 0
+    for number, shards in enumerate(SEVERAL, 1):
+        made = [_slot(recipe, data, step, 10 * number + n, one) for n, one in enumerate(shards)]
+        slots = tuple(slot for slot, _ in made)
+        data = merged(recipe, data, [update for _, update in made], [slot.rows for slot in slots])
+        step += max(slot.steps for slot in slots)
+        digest = state.parameters_digest(state.load(recipe, data))
+        plans.append(Plan(number, number, bytes(32), digest, digest, slots))
+    return plans
+
+
+def _slot(
+    recipe: CheckedRecipe, base: bytes, step: int, seed: int, numbers: tuple[int, ...]
+) -> tuple[PlannedSlot, bytes]:
+    shards = tuple(PlannedShard(OWNER, "d", number, ROWS) for number in numbers)
+    parts = [rows_of(shard) for shard in shards]
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in KINDS}
+    before = state.load(recipe, base)
+    model = train_slot(recipe, before, rows, seed=seed, first_step=step)
+    count = ROWS * len(shards)
+    steps = number_of_steps(count, recipe.definition.batch_size)
+    digest = state.parameters_digest(model)
+    slot = PlannedSlot(seed % 10, seed, step, shards, count, steps, "n", digest, digest)
+    return slot, state.dump(model)
+
+
+def test_rounds_of_several_slots_are_equal_to_the_workers() -> None:
     spec = make_spec()
-    (plan,) = planned(spec, 1)
-    with pytest.raises(UsageRefused, match="2 slots"):
-        replay(spec, [replace(plan, slots=plan.slots * 2)], KINDS, rows_of)
+    found = replay(spec, planned_slots(spec), KINDS, rows_of)
+    assert [one.round for one in found] == [1, 2, 3, 4]
+    assert all(one.equal for one in found)
+
+
+@pytest.mark.parametrize(("number", "first"), [(3, 1), (7, 2), (9, 4)])
+def test_one_row_of_one_slot_shows_first_in_its_round(number: int, first: int) -> None:
+    spec = make_spec()
+
+    def altered(shard: PlannedShard) -> dict[str, Any]:
+        rows = rows_of(shard)
+        if shard.number == number:
+            rows["b"][ROWS - 1] += 0.001
+        return rows
+
+    found = replay(spec, planned_slots(spec), KINDS, altered)
+    assert [one.equal for one in found] == [True] * (first - 1) + [False]
+    assert found[-1].round == first
+
+
+def test_slots_left_out_and_seeds_exchanged_show() -> None:
+    """A plan that a coordinator falsified: which slots made a round is part of its bits."""
+    spec = make_spec()
+    plans = planned_slots(spec)
+    left_out = replace(plans[1], slots=plans[1].slots[:-1])
+    other_seeds = replace(
+        plans[1],
+        slots=tuple(
+            replace(slot, seed=other.seed)
+            for slot, other in zip(plans[1].slots, reversed(plans[1].slots), strict=True)
+        ),
+    )
+    for changed in (left_out, other_seeds):
+        found = replay(spec, [plans[0], changed, *plans[2:]], KINDS, rows_of)
+        assert [one.equal for one in found] == [True, False]
+
+
+def test_a_plan_so_far_is_equal_so_far() -> None:
+    """Rounds of an open job: their numbers may have gaps, where all slots dropped out."""
+    spec = make_spec()
+    plans = [replace(one, round=2 * one.round) for one in planned_slots(spec)]
+    for count in (1, 3):
+        found = replay(spec, plans[:count], KINDS, rows_of)
+        assert [(one.round, one.equal) for one in found] == [
+            (2 * n, True) for n in range(1, count + 1)
+        ]
