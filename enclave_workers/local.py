@@ -31,7 +31,9 @@ and evidence is SIMULATED. Everything is in this process's memory, so nothing is
 ...     job.client("carol").predict({"x": 0.5}).value
 'right'
 
-Trainers use torch's global generator and settings: while a job trains, do not draw from it.
+Trainers use torch's global generator and settings: while a job trains, do not draw from it. Several
+trainers take turns, slot by slot, with the bits that trainers in processes of their own have: a
+``step_deadline`` must leave room for the others' slots.
 """
 
 from __future__ import annotations
@@ -108,12 +110,18 @@ class LocalWorker:
     def _core(self) -> None:
         with self._of_core:
             link = Link(self._of_core)
+            link.gone = lambda: self._give_up(link)
             try:
                 run(self.role, link)
             except CourierGone:
                 return
             except ChironError as error:
                 self.error = error
+
+    @staticmethod
+    def _give_up(link: Link) -> None:
+        """Let what is being computed end at its next step: nobody takes it any more."""
+        link.draining = True
 
     def _courier(self) -> None:
         try:

@@ -24,6 +24,8 @@ from chiron_stream.wire.receipts import Plan, PlannedSlot, Rejected
 from enclave_workers.local import LocalJob
 
 OWNERS = ("alice", "anna")
+COUNTS = {"alice": 200, "anna": 200}
+"""Rows that each owner publishes, where a test names no others."""
 ROWS_PER_SHARD = 50
 BATCH = 16
 OPTIMIZER = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -40,7 +42,7 @@ BELOW = {"east": 0.0, "north": -1.9}
 Table = dict[str, Any]
 
 
-def terms(**parts: Mapping[str, Any]) -> Terms:
+def terms(**parts: Any) -> Terms:
     """Return the terms of a job with two owners; ``parts`` replace or add to its tables."""
     table: dict[str, Any] = {
         "name": "sides",
@@ -52,7 +54,7 @@ def terms(**parts: Mapping[str, Any]) -> Terms:
         "schedule": {"shards_per_slot": 2, "passes": 2},
     }
     for name, part in parts.items():
-        table[name] = {**table.get(name, {}), **part}
+        table[name] = {**table.get(name, {}), **part} if isinstance(part, Mapping) else part
     return read_terms(table)
 
 
@@ -165,10 +167,10 @@ def plans(job: LocalJob) -> list[Plan]:
         return auditor.plans()
 
 
-def rounds(job: LocalJob, rows: int = 200) -> Iterator[Round]:
+def rounds(job: LocalJob, counts: Mapping[str, int] = COUNTS) -> Iterator[Round]:
     """Yield what plain PyTorch needs: each round's rows, rebuilt from the owners' data."""
-    policy = job.job.policy
-    tables = {one.identity: points(one.name, rows) for one in policy.roster if one.name in OWNERS}
+    identities = {one.name: one.identity for one in job.job.policy.roster}
+    tables = {identities[name]: points(name, count) for name, count in counts.items()}
     for plan in plans(job):
         yield Round([_slot(tables, slot) for slot in plan.slots], BATCH)
 
@@ -184,13 +186,13 @@ def _slot(tables: Mapping[bytes, Table], slot: PlannedSlot) -> Slot:
     return Slot({"input": np.stack([east, north], axis=1)}, np.array(side), slot.seed)
 
 
-def reference(job: LocalJob) -> str:
+def reference(job: LocalJob, counts: Mapping[str, int] = COUNTS) -> str:
     """Return the digest of parameters that plain PyTorch comes to over the auditor's plans.
 
     In a thread of its own: flushing denormals is a setting of a thread, and not for other tests.
     """
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_reference, list(rounds(job))).result()
+        return pool.submit(_reference, list(rounds(job, counts))).result()
 
 
 def _reference(rounds: list[Round]) -> str:
@@ -199,9 +201,9 @@ def _reference(rounds: list[Round]) -> str:
     return parameters_sha256(trained)
 
 
-def same_bits(job: LocalJob) -> bool:
+def same_bits(job: LocalJob, counts: Mapping[str, int] = COUNTS) -> bool:
     """Tell whether the job's parameters are those of the reference loop, bit for bit."""
-    return plans(job)[-1].parameters.hex() == reference(job)
+    return plans(job)[-1].parameters.hex() == reference(job, counts)
 
 
 def all_alive(job: LocalJob) -> bool:

@@ -53,7 +53,7 @@ def test_comparison_of_bits_notices_another_seed(
     honest = list(jobs.rounds(job))
     (last,) = honest[-1].slots
     changed = [*honest[:-1], Round([replace(last, seed=1)], jobs.BATCH)]
-    monkeypatch.setattr(jobs, "rounds", lambda _job: iter(changed))
+    monkeypatch.setattr(jobs, "rounds", lambda _job, _counts: iter(changed))
     assert not jobs.same_bits(job)
 
 

@@ -6,6 +6,7 @@ It also evaluates releases, on rows that never train.
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,14 @@ Columns = dict[str, Array]
 
 MAX_FAULTS: Final = 128
 """Faults of one report, at most: a report is bounded. What is left shows in the next task."""
+
+
+_GENERATOR: Final = threading.Lock()
+"""Held while a slot trains: dropout draws from the one generator that a process has.
+
+A core has one trainer, so nobody waits for it there. Trainers that share a process, as in
+``enclave_workers.local``, take turns, slot by slot.
+"""
 
 
 class _Faulty(Exception):
@@ -110,15 +119,16 @@ class Trainer:
         columns, rows = self._read_columns(task)
         bits, measured = self._policy.disclosure.progress_bits, Measured()
         try:
-            model = training.train_slot(
-                recipe.checked,
-                base,
-                columns,
-                seed=task.seed,
-                first_step=task.first_step,
-                on_step=lambda step: self._stepped(task, step),
-                measure=measured if bits else None,
-            )
+            with _GENERATOR:
+                model = training.train_slot(
+                    recipe.checked,
+                    base,
+                    columns,
+                    seed=task.seed,
+                    first_step=task.first_step,
+                    on_step=lambda step: self._stepped(task, step),
+                    measure=measured if bits else None,
+                )
         except (RecipeRefused, SchemaMismatch) as error:
             raise _Faulty(Outcome.VOID, _all_void(task, error.code)) from None
         if not state.finite(model):
