@@ -6,6 +6,7 @@ bench is over, or that its process was killed.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from enclave_workers.courier.environment import core_environment
 
 STOP_SECONDS: Final = 10.0
 
@@ -39,6 +42,27 @@ def child(
         yield process
     finally:
         _end(process)
+
+
+def computed(module: str, *arguments: str, given: object = None, seconds: float) -> Any:
+    """Run ``python -m module`` in the environment of a core; return the JSON that it prints.
+
+    :param given: goes to its standard input, as JSON.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        input=json.dumps(given),
+        capture_output=True,
+        env=core_environment(os.environ),
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(
+            f"{module} ended with {done.returncode}; it said:\n{done.stderr[-2000:]}"
+        )
+    return json.loads(done.stdout)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

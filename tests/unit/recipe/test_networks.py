@@ -13,7 +13,7 @@ from torch import nn
 
 from chiron_stream.graph import prediction, state
 from chiron_stream.recipe import Cosine, Recipe, Step, Warmup
-from tests.unit.recipe import networks
+from examples import networks
 from tests.unit.recipe.runs import Case, seeded
 
 SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW

@@ -13,8 +13,8 @@ from torch import nn
 from chiron_stream.graph import state
 from chiron_stream.graph.columns import Array
 from chiron_stream.recipe import Cosine, Recipe, parameters_sha256
+from examples.networks import texts
 from tests.unit.recipe import models
-from tests.unit.recipe.networks import texts
 from tests.unit.recipe.runs import NUMBERS, Case, seeded
 
 SGD = torch.optim.SGD

@@ -1,8 +1,8 @@
-"""The four models that the design was tried on, at sizes for tests, and rows for them."""
+"""Four networks as people train them, and random rows for them; sizes by default are for tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import nn
 from chiron_stream.graph.columns import Array
 
 SIDE, WORDS, LENGTH = 16, 50, 6
+CATEGORIES: Mapping[str, int] = {"site": 5, "sex": 3, "ward": 7}
+"""Columns of categories, and how many values each has."""
 
 
 class VGG9(nn.Module):
@@ -35,6 +37,7 @@ class VGG9(nn.Module):
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[rows, classes]`` of ``[rows, 3, side, side]``."""
         found: torch.Tensor = self.classifier(self.features(image))
         return found
 
@@ -55,6 +58,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``[rows, size, side / stride, side / stride]``."""
         made = F.relu(self.first_norm(self.first(x)))
         made = self.second_norm(self.second(made))
         made += self.short(x)
@@ -78,6 +82,7 @@ class ResNet18(nn.Module):
         self.last = nn.Linear(before, classes)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[rows, classes]`` of ``[rows, 3, side, side]``."""
         made = self.blocks(F.relu(self.norm(self.stem(image))))
         found: torch.Tensor = self.last(self.pool(made).flatten(1))
         return found
@@ -98,6 +103,7 @@ class Transformer(nn.Module):
         self.last = nn.Linear(size, 4)
 
     def forward(self, text: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[rows, 4]`` of word numbers ``[rows, length]``."""
         made = self.layers(self.words(text) + self.places)
         found: torch.Tensor = self.last(self.norm(made).mean(1))
         return found
@@ -106,10 +112,10 @@ class Transformer(nn.Module):
 class Tabular(nn.Module):
     """Several categories, each through a table of its own, beside numbers."""
 
-    def __init__(self, sizes: tuple[int, ...] = (5, 3, 7), hidden: int = 32) -> None:
+    def __init__(self, hidden: int = 32) -> None:
         super().__init__()
-        self.tables = nn.ModuleList([nn.Embedding(size, 4) for size in sizes])
-        width = 3 + 4 * len(sizes)
+        self.tables = nn.ModuleList([nn.Embedding(size, 4) for size in CATEGORIES.values()])
+        width = 3 + 4 * len(CATEGORIES)
         self.net = nn.Sequential(
             *(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(0.2)),
             *(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1)),
@@ -118,6 +124,7 @@ class Tabular(nn.Module):
     def forward(
         self, x: torch.Tensor, site: torch.Tensor, sex: torch.Tensor, ward: torch.Tensor
     ) -> torch.Tensor:
+        """Return one logit a row, of three numbers and the number of each category."""
         pairs = zip(self.tables, (site, sex, ward), strict=True)
         joined = torch.cat([x, *(table(one) for table, one in pairs)], dim=1)
         found: torch.Tensor = self.net(joined)
@@ -125,24 +132,26 @@ class Tabular(nn.Module):
 
 
 def images(count: int, seed: int, side: int = SIDE) -> dict[str, Array]:
+    """Return ``image``, float32 ``[count, 3, side, side]``, and ``label``, of ten classes."""
     dice = np.random.default_rng(seed)
     image = dice.standard_normal((count, 3, side, side), dtype=np.float32)
     return {"image": image, "label": dice.integers(0, 10, count)}
 
 
 def texts(count: int, seed: int, length: int = LENGTH, words: int = WORDS) -> dict[str, Array]:
+    """Return ``text``, int64 ``[count, length]``, and ``label``, of four classes."""
     dice = np.random.default_rng(seed)
     return {"text": dice.integers(0, words, (count, length)), "label": dice.integers(0, 4, count)}
 
 
 def tables(count: int, seed: int) -> dict[str, Array]:
+    """Return three numbers, three categories, and ``sick``, 0.0 or 1.0."""
     dice = np.random.default_rng(seed)
     numbers = {n: dice.standard_normal(count, dtype=np.float32) for n in ("age", "bp", "hr")}
-    categories = {n: dice.integers(0, k, count) for n, k in zip(CATEGORIES, (5, 3, 7), strict=True)}
+    categories = {name: dice.integers(0, size, count) for name, size in CATEGORIES.items()}
     return {**numbers, **categories, "sick": dice.integers(0, 2, count).astype(np.float32)}
 
 
-CATEGORIES = ("site", "sex", "ward")
 IMAGE: Mapping[str, torch.Tensor] = {"image": torch.zeros(2, 3, SIDE, SIDE)}
 TEXT: Mapping[str, torch.Tensor] = {"text": torch.zeros(2, LENGTH, dtype=torch.int64)}
-Rows = Callable[[int, int], Mapping[str, Array]]
+"""Examples: what the inputs are."""
