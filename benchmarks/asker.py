@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks import identity, jobs
+from benchmarks.workloads import MLP
 from chiron_stream.clients.query import QueryClient
 from chiron_stream.local.directory import JobDirectory
 
@@ -21,7 +22,7 @@ def main(path: str, mode: str) -> None:
     if mode == "identity":
         identity.switch_off()
     directory = JobDirectory(Path(path))
-    row = {"x": jobs.rows(1)["x"][0]}
+    row = {"x": MLP.rows(1, 0)["x"][0]}
     with QueryClient(
         directory.job(), directory.identity("carol"), evidence=jobs.SIMULATED
     ) as client:

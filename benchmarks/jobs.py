@@ -1,4 +1,4 @@
-"""Jobs for benches: a directory, its processes on the run's Kafka, a small tabular model."""
+"""Jobs for benches: a directory, its processes on the run's Kafka, and a model's recipe."""
 
 from __future__ import annotations
 
@@ -6,54 +6,24 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
-
 from benchmarks.bench import Stage
+from benchmarks.workloads import MLP, Workload
 from chiron_stream.clients.provider import ModelProvider
 from chiron_stream.job.simulation import InsecureSimulation
 from chiron_stream.job.terms import read_terms
 from chiron_stream.local.directory import create
 from chiron_stream.local.running import COURIER, WORKERS, RunningJob
-from chiron_stream.recipe import Constant, Recipe
 
 SIMULATED: Final = InsecureSimulation()
-FEATURES: Final = 20
-BATCH: Final = 64
-OPTIMIZER: Final = partial(torch.optim.SGD, lr=0.05)
-SCHEDULE: Final = Constant()
-LOSS: Final = nn.CrossEntropyLoss()
 CLASSES: Final = (1, 900_000)
-
-Columns = dict[str, npt.NDArray[Any]]
-
-
-def model() -> nn.Module:
-    """Return the tabular MLP, seeded: 20, 256, 256, 2."""
-    torch.manual_seed(0)
-    return nn.Sequential(
-        *(nn.Linear(FEATURES, 256), nn.ReLU()),
-        *(nn.Linear(256, 256), nn.ReLU()),
-        nn.Linear(256, 2),
-    )
-
-
-def rows(count: int, features: int = FEATURES) -> Columns:
-    """Return seeded rows: ``x`` float32, ``y`` classes 0 and 1."""
-    generator = np.random.default_rng(0)
-    x = generator.standard_normal((count, features), dtype=np.float32).clip(-8, 8)
-    return {"x": x, "y": (x[:, 0] * x[:, 1] > 0).astype(np.int64)}
 
 
 def terms(
+    workload: Workload = MLP,
     data_sets: Sequence[str] = ("d",),
-    features: int = FEATURES,
     schedule: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return terms as a table."""
@@ -64,10 +34,7 @@ def terms(
         "clients": ["carol"],
         "auditor": "dan",
         "seed": "bench",
-        "columns": [
-            {"name": "x", "kind": "tensor", "shape": [features], "low": -8.0, "high": 8.0},
-            {"name": "y", "kind": "label", "classes": ["no", "yes"]},
-        ],
+        "columns": list(workload.columns),
         "schedule": dict(schedule or {}),
         "disclosure": {"answers_per_client": 1_000_000, "grant_size": 20_000},
         "shard_classes": [[1, 16_384], [1, 131_072], list(CLASSES), [8, 900_000]],
@@ -90,17 +57,8 @@ def running(
             yield job
 
 
-def publish_recipe(job: RunningJob) -> None:
-    """Publish the tabular model's recipe."""
-    recipe = Recipe.export(
-        model(),
-        loss=LOSS,
-        inputs={"input": "x"},
-        target="y",
-        optimizer=OPTIMIZER,
-        schedule=SCHEDULE,
-        batch_size=BATCH,
-        columns=job.job.policy.schema.kinds(),
-    )
+def publish_recipe(job: RunningJob, workload: Workload = MLP) -> None:
+    """Publish a model's recipe."""
+    recipe = workload.spec().export(job.job.policy.schema.kinds())
     with ModelProvider(job.job, job.directory.identity("bob"), evidence=SIMULATED) as provider:
         provider.publish(recipe)

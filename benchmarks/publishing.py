@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 
 from benchmarks import jobs
 from benchmarks.bench import Bench, Figure, Goal, Stage
+from benchmarks.workloads import mlp
 from chiron_stream.broker.kafka.producing import producer_settings
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.clients.publication import Publication
@@ -34,11 +35,12 @@ def benches() -> Iterator[Bench]:
 def measure(stage: Stage) -> list[Figure]:
     """Publish one data set a turn, and send the same bytes bare, in turn."""
     turns = stage.amount(TURNS, 1) + 1
-    data = jobs.rows(stage.amount(ROWS, 5_000), FEATURES)
+    workload = mlp(FEATURES)
+    data = workload.rows(stage.amount(ROWS, 5_000), 0)
     names = [f"d{turn}" for turn in range(turns)]
     ours: list[float] = []
     bare: list[float] = []
-    table = jobs.terms(names, FEATURES)
+    table = jobs.terms(workload, names)
     with (
         jobs.running(stage, table, {"coordinator": 1}) as job,
         DataOwner(job.job, job.directory.identity("alice"), evidence=jobs.SIMULATED) as owner,

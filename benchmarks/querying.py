@@ -19,11 +19,11 @@ from typing import Final
 from benchmarks import jobs
 from benchmarks.bench import Bench, Figure, Goal, Stage
 from benchmarks.measuring import percentile
+from benchmarks.workloads import MLP
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.graph import prediction, state
 from chiron_stream.graph.checker import check
 from chiron_stream.local.running import COURIER, RunningJob
-from chiron_stream.recipe import Recipe
 from chiron_stream.wire.serving import (
     AnswerBody,
     QueryName,
@@ -105,7 +105,7 @@ def _asking(stage: Stage, mode: str, courier: Sequence[str]) -> Iterator[_Asker]
 def _release(job: RunningJob) -> None:
     jobs.publish_recipe(job)
     with DataOwner(job.job, job.directory.identity("alice"), evidence=jobs.SIMULATED) as owner:
-        owner.publish(jobs.rows(256), dataset="d").wait("trained", 60)
+        owner.publish(MLP.rows(256, 0), dataset="d").wait("trained", 60)
 
 
 def _sealing_ms() -> float:
@@ -123,16 +123,9 @@ def _sealing_ms() -> float:
 
 def _model_ms() -> float:
     """Return what one prediction at the predictors' batch size costs."""
-    recipe = Recipe.export(
-        jobs.model(),
-        loss=jobs.LOSS,
-        inputs={"input": "x"},
-        target="y",
-        optimizer=jobs.OPTIMIZER,
-        columns={"x": ("tensor", (jobs.FEATURES,)), "y": ("label", ())},
-    )
+    recipe = MLP.spec().export(MLP.kinds)
     checked = check(recipe.definition)
     model = state.initial(checked, recipe.weights)
-    row = {"x": jobs.rows(1)["x"]}
+    row = {"x": MLP.rows(1, 0)["x"]}
     once = timeit.repeat(lambda: prediction.predict(checked, model, row, 32), number=50, repeat=5)
     return min(once) / 50 * 1e3

@@ -7,9 +7,9 @@ imports nothing beyond what starts it, for a baseline.
 import sys
 
 
-def megabytes(status: str) -> float:
-    """Return the resident memory that the text of a ``/proc/PID/status`` names."""
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+def megabytes(status: str, field: str = "VmRSS") -> float:
+    """Return what a field of a ``/proc/PID/status`` or ``smaps_rollup`` says, by its text."""
+    line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024 / 1e6
 
 

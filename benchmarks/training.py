@@ -1,112 +1,101 @@
 """Training through Kafka against the plain PyTorch loop on the same rounds, one thread each.
 
 A round's time through Kafka is between the timestamps of two checkpoints; the plain loop's is its
-own over the same plan, on the idle job's machine. Both are medians.
+own over the same plan, in a process of its own with the environment of a core, on the idle job's
+machine. Jobs and plain loops run in turn; all are medians without the first round. The parameters
+must be equal bit for bit.
+
+``training.cnn.share.*`` says what a round's time goes to, in percent. It comes from one more job,
+with a predictor, whose cores are :mod:`benchmarks.timed`. A round of one slot goes from coordinator
+to trainer and back, so that the parts of both, one after the other, are the round:
+
+* ``training``: the steps, and the copy of the state that they begin with.
+* ``sealing``: every function of ``wire/crypto.py`` (encryption, hashes, signatures) and digests of
+  parameters, in both cores.
+* ``kafka``: what both cores wait for reads and appends, which is Kafka, courier and the connection
+  between courier and core; and the two ways of task and result, which is what is left of the round.
+* ``journal``: events and their effects, without their sealing, and the wait for the commit.
+* ``merge``: making the version of the slot's state, without sealing and without Kafka.
+* ``rest``: rows and state from and to bytes, checks of rows, messages, in both cores.
+
+``training.cnn.memory.*`` is of the same job (:mod:`benchmarks.memory`).
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
-import numpy as np
-import torch
-from torch import nn
-
-from benchmarks import jobs
+from benchmarks import plain, shares
 from benchmarks.bench import Bench, Figure, Goal, Stage
-from chiron_stream.broker.extents import read_until
-from chiron_stream.clients.auditor import Auditor
-from chiron_stream.clients.owner import DataOwner
-from chiron_stream.clients.publication import Publication
-from chiron_stream.recipe import Round, Slot, parameters_sha256, reference_loop
-from chiron_stream.wire.receipts import CheckpointRecord, Plan, read_record
+from benchmarks.memory import Memory, processes
+from benchmarks.through_kafka import Size, Trained, train
+from chiron_stream.local.running import WORKERS, RunningJob
 
-ROWS: Final = 100_000
-ROWS_PER_SHARD: Final = 10_000
-SHARDS_PER_SLOT: Final = 5
-PASSES: Final = 8
-TRAIN_SECONDS: Final = 300.0
-GOAL: Final = Goal(">=", 0.70)
+TABULAR: Final = Size("mlp", 100_000, 10_000, 5, passes=8)
+TABULAR_QUICK: Final = Size("mlp", 10_000, 1_000, 5, passes=1)
+CNN: Final = Size("vgg9", 1_152, 576, 2, passes=4)
+CNN_QUICK: Final = Size("vgg9", 64, 32, 1, passes=1)
+CNN_TURNS: Final = 2
+TIMED: Final = ("-m", "benchmarks.timed")
 
 
 def benches() -> Iterator[Bench]:
-    """Yield the one bench of this module."""
+    """Yield the two benches of this module."""
     about = "tabular MLP, 100,000 rows, slots of about 1 s: through Kafka against the plain loop"
-    yield Bench("training.tabular", about, measure, ("torch",))
+    yield Bench("training.tabular", about, tabular, ("torch",))
+    about = "VGG-9, images of 3x32x32, slots of 18 steps, about 10 s: the same; shares, memory"
+    yield Bench("training.cnn", about, cnn, ("torch",))
 
 
-def measure(stage: Stage) -> list[Figure]:
-    """Train through Kafka, then in plain PyTorch; the bits must be equal."""
-    count = stage.amount(ROWS, 10_000)
-    data = jobs.rows(count)
-    schedule = {"shards_per_slot": SHARDS_PER_SLOT, "passes": stage.amount(PASSES, 1)}
-    workers = {"coordinator": 1, "trainer": 1}
-    with jobs.running(stage, jobs.terms(schedule=schedule), workers) as job:
-        jobs.publish_recipe(job)
-        directory = job.directory
-        with DataOwner(job.job, directory.identity("alice"), evidence=jobs.SIMULATED) as owner:
-            size = stage.amount(ROWS_PER_SHARD, 1000)
-            publication = owner.publish(data, dataset="d", rows_per_shard=size)
-            publication.wait("trained", TRAIN_SECONDS)
-        with Auditor(job.job, directory.identity("dan"), evidence=jobs.SIMULATED) as auditor:
-            plans = _all_plans(auditor, stage.amount(PASSES, 1) * count // size // SHARDS_PER_SLOT)
-            through = [later - earlier for earlier, later in pairwise(_times(auditor))]
-    plain, digest = _plain(plans, publication, data)
-    if digest != plans[-1].parameters.hex():
-        raise RuntimeError("the parameters differ from the plain loop's")
-    ours, baseline = statistics.median(through), statistics.median(plain)
-    rate = count / len(plans) * stage.amount(PASSES, 1)
+def tabular(stage: Stage) -> list[Figure]:
+    """Train the MLP once through Kafka and once plainly."""
+    size = TABULAR_QUICK if stage.quick else TABULAR
+    return _compare("training.tabular", stage, size, 1, Goal(">=", 0.70))
+
+
+def cnn(stage: Stage) -> list[Figure]:
+    """Train VGG-9 in turn; then once with stop watches and a predictor."""
+    size = CNN_QUICK if stage.quick else CNN
+    turns = stage.amount(CNN_TURNS, 1)
+    name = "training.cnn"
     return [
-        Figure("training.tabular", "rows/s", rate / ours, rate / baseline, GOAL),
-        Figure("training.tabular.round", "s", ours, baseline),
+        *_compare(name, stage, size, turns, Goal(">=", 0.95)),
+        *_explain(name, stage, size),
     ]
 
 
-def _all_plans(auditor: Auditor, rounds: int) -> list[Plan]:
-    deadline = time.monotonic() + TRAIN_SECONDS
-    while len(plans := auditor.plans()) < rounds:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{len(plans)} of {rounds} rounds in time")
-        time.sleep(0.5)
-    return plans
+def _compare(name: str, stage: Stage, size: Size, turns: int, goal: Goal) -> list[Figure]:
+    through: list[float] = []
+    plainly: list[float] = []
+    for _ in range(turns):
+        job = train(stage, size)
+        through += job.seconds
+        plainly += _plain(size, job)[1:]
+    ours, baseline = statistics.median(through), statistics.median(plainly)
+    rows = size.rows_per_round
+    return [
+        Figure(name, "rows/s", rows / ours, rows / baseline, goal),
+        Figure(f"{name}.round", "s", ours, baseline),
+    ]
 
 
-def _times(auditor: Auditor) -> list[float]:
-    """Return when each checkpoint was written, in seconds."""
-    place = auditor.partition("receipts")
-    end = auditor.broker.watermarks(place).stable
-    with auditor.broker.reader({place: 0}) as reader:
-        return [
-            record.timestamp_ms / 1000
-            for record in read_until(reader, place, end)
-            if isinstance(read_record(record.value), CheckpointRecord)
-        ]
+def _plain(size: Size, job: Trained) -> list[float]:
+    found = plain.train(size.workload, size.rows, job.slots)
+    if found.parameters != job.parameters:
+        raise RuntimeError("the parameters differ from the plain loop's")
+    return found.seconds
 
 
-def _plain(
-    plans: Sequence[Plan], publication: Publication, data: jobs.Columns
-) -> tuple[list[float], str]:
-    """Return the seconds of each round of the plain loop, and its parameters' digest."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    marks: list[float] = []
+def _explain(name: str, stage: Stage, size: Size) -> list[Figure]:
+    made: list[Memory] = []
+    watched = partial(_watched, made, stage.kafka.nodes[0].pid)
+    job = train(stage, size, WORKERS, TIMED, watched)
+    return [*shares.figures(f"{name}.share", job), *made[0].figures(f"{name}.memory")]
 
-    def rounds() -> Iterator[Round]:
-        for plan in plans:
-            (slot,) = plan.slots
-            parts = [publication.sent[shard.number] for shard in slot.shards]
-            inputs, target = (
-                np.concatenate([data[name][one.start : one.stop] for one in parts])
-                for name in ("x", "y")
-            )
-            marks.append(time.perf_counter())
-            yield Round([Slot({"input": inputs}, target, slot.seed)], jobs.BATCH)
-        marks.append(time.perf_counter())
 
-    loss = nn.CrossEntropyLoss()
-    trained = reference_loop(jobs.model(), loss, jobs.OPTIMIZER, jobs.SCHEDULE, rounds())
-    return [later - earlier for earlier, later in pairwise(marks)], parameters_sha256(trained)
+def _watched(made: list[Memory], broker: int, job: RunningJob) -> Memory:
+    made.append(Memory(processes(job, broker)))
+    return made[0]

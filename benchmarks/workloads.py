@@ -115,8 +115,9 @@ _TABLE: Final = (
 )
 _CLASSES: Final = {"loss": nn.CrossEntropyLoss(), "target": "label"}
 
+MLP: Final = mlp()
 WORKLOADS: Final[Mapping[str, Workload]] = {
-    "mlp": mlp(),
+    "mlp": MLP,
     "vgg9": Workload(
         partial(networks.VGG9, width=32, side=SIDE),
         {**_CLASSES, "inputs": {"image": "image"}, "optimizer": SGD, "batch_size": 64},
