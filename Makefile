@@ -55,13 +55,14 @@ test: lint types ## set-up, lint, types, all tests but faults (under 15 minutes)
 	$(PYTEST) -n $(WORKERS) -m "not faults" --cov --cov-report=term:skip-covered
 
 faults: $(STAMP) ## kills, freezes and races on real Kafka (about 15 minutes)
-	$(PYTEST) -n $(WORKERS) -m "faults and not soak"
+	@$(PYTEST) -n $(WORKERS) -m "faults and not soak"; code=$$?; \
+	  $(BIN)/python -m benchmarks.recovery; exit $$code
 
 soak: $(STAMP) ## long searches for rare faults (about 3 minutes)
 	$(PYTEST) -m soak
 
-bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 5 minutes)
-	$(BIN)/python -m benchmarks
+bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 15 minutes)
+	@$(BIN)/python -m benchmarks; code=$$?; $(BIN)/python -m benchmarks.recovery; exit $$code
 
 lock: $(STAMP) ## write the requirement files anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv
