@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.workloads import WORKLOADS, Workload
 from chiron_stream.graph import state, training
 from chiron_stream.graph.numerics import configure_numerics
-from chiron_stream.recipe import Round, parameters_sha256, reference_loop
+from chiron_stream.recipe import Round, Slot, parameters_sha256, reference_loop
 
 
 class Clock:
@@ -72,7 +72,7 @@ def eager(
             rows = workload.rows(steps * workload.batch_size, seed)
             inputs, target = spec.arrays(rows, workload.kinds)
             clock.start()
-            yield Round(inputs, target, seed, workload.batch_size)
+            yield Round([Slot(inputs, target, seed)], workload.batch_size)
             clock.stop()
 
     trained = reference_loop(spec.module, spec.loss, spec.optimizer, spec.schedule, rounds())

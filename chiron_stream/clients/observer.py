@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chiron_stream.broker.seam import Broker
-from chiron_stream.clients import receipts
 from chiron_stream.clients.party import Connected
+from chiron_stream.clients.receipts import Checkpoints
 from chiron_stream.job.file import Job
 from chiron_stream.wire.receipts import Checkpoint
 
@@ -41,20 +41,21 @@ class Observer(Connected):
             kafka=kafka,
             broker=broker,
         )
+        self._checkpoints = Checkpoints(self)
 
     def look(self) -> Seen:
-        """Return what there is, all signatures and evidence verified.
+        """Return what there is, all signatures and evidence verified; later looks read on.
 
         :raises TamperDetected: checkpoints that are no honest history.
         :raises EvidenceRefused: a coordinator that the policy does not allow.
         """
         epochs = [one.epoch for one in self.activations()]
-        found = receipts.checkpoints(self)
+        self._checkpoints.read_on()
         marks = self.broker.watermarks(self.partition("rejected"))
         return Seen(
             name=self.job.policy.name,
             simulated=self.job.policy.is_simulated,
             epoch=max(epochs, default=0),
-            checkpoint=found[-1][0] if found else None,
+            checkpoint=self._checkpoints.newest,
             rejected=marks.high - marks.low,
         )

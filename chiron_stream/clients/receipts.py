@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
 from chiron_stream.broker.extents import read_until
+from chiron_stream.broker.ranges import refuse_out_of_range
 from chiron_stream.errors import TamperDetected
 from chiron_stream.job.policy import Policy, Role
 from chiron_stream.wire.canonical import EncodingRefused
@@ -74,12 +75,18 @@ class Contradiction:
 
 def receipt_records(party: Connected) -> Iterator[CheckpointRecord | PlanRecord | ConflictRecord]:
     """Yield what stands on ``receipts`` now, unverified; what is no such record is passed over."""
+    marks = party.broker.watermarks(party.partition("receipts"))
+    yield from _between(party, marks.low, marks.stable)
+
+
+def _between(
+    party: Connected, first: int, end: int
+) -> Iterator[CheckpointRecord | PlanRecord | ConflictRecord]:
     place = party.partition("receipts")
-    marks = party.broker.watermarks(place)
-    if marks.stable == marks.low:
+    if first == end:
         return
-    with party.broker.reader({place: marks.low}, wait=0.01) as reader:
-        for record in read_until(reader, place, marks.stable):
+    with party.broker.reader({place: first}, wait=0.01) as reader:
+        for record in read_until(reader, place, end):
             with suppress(EncodingRefused):
                 yield read_record(record.value)
 
@@ -90,24 +97,51 @@ def checkpoints(party: Connected) -> list[tuple[Checkpoint, CheckpointRecord]]:
     :raises TamperDetected: a signature, the chain of hashes, or two that contradict each other.
     :raises EvidenceRefused: a signer's evidence.
     """
-    known = signers(party)
-    found: list[tuple[Checkpoint, CheckpointRecord]] = []
-    previous = bytes(32)
-    for record in receipt_records(party):
-        if not isinstance(record, CheckpointRecord):
-            continue
+    return Checkpoints(party).read_on()
+
+
+class Checkpoints:
+    """Checkpoints of a job, verified, each once: read on from where the last reading ended."""
+
+    def __init__(self, party: Connected) -> None:
+        self._party = party
+        self._next: int | None = None
+        self._previous = bytes(32)
+        self.newest: Checkpoint | None = None
+
+    def read_on(self) -> list[tuple[Checkpoint, CheckpointRecord]]:
+        """Return those that have come since, in order; errors as of :func:`checkpoints`.
+
+        :raises RolledBack: the log is shorter than it was.
+        """
+        place = self._party.partition("receipts")
+        marks = self._party.broker.watermarks(place)
+        first = marks.low if self._next is None else self._next
+        refuse_out_of_range(place, first, marks)
+        self._next = max(first, marks.stable)
+        known = signers(self._party)
+        records = _between(self._party, first, self._next)
+        return [
+            (self._verified(one, known), one)
+            for one in records
+            if isinstance(one, CheckpointRecord)
+        ]
+
+    def _verified(
+        self, record: CheckpointRecord, known: Mapping[bytes, AttestedKeyDocument]
+    ) -> Checkpoint:
         if record.signer not in known:
             raise TamperDetected("a checkpoint of a signer without evidence", code="SIGNER")
         checkpoint = read_checkpoint(record, known[record.signer].signing_key)
-        if checkpoint.previous != previous:
+        if checkpoint.previous != self._previous:
             raise TamperDetected(
                 f"the checkpoint of round {checkpoint.round} does not follow the one before",
                 code="CHECKPOINT_CHAIN",
             )
-        check_ledger(party.job.policy, found[-1][0] if found else None, checkpoint)
-        previous = checkpoint_hash(record.checkpoint)
-        found.append((checkpoint, record))
-    return found
+        check_ledger(self._party.job.policy, self.newest, checkpoint)
+        self._previous = checkpoint_hash(record.checkpoint)
+        self.newest = checkpoint
+        return checkpoint
 
 
 def check_ledger(policy: Policy, before: Checkpoint | None, checkpoint: Checkpoint) -> None:
