@@ -36,6 +36,7 @@ class Executioner:
         self._worker = worker
         self.orders = Orders(run, worker)
         self._deaths = Deaths(run)
+        self._stops = Deaths(run, "stops")
         self.topics: tuple[str, ...] = ()
 
     def __call__(self, point: str) -> None:
@@ -44,13 +45,19 @@ class Executioner:
             return
         self.orders.obeyed()
         core = psutil.Process().children()[0]
+        if order.stop:
+            core.suspend()
+            self._stops.note(self._death(order, core, signal.SIGSTOP))
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return
         if order.victim == "core":
             core.kill()
             found = os.waitid(os.P_PID, core.pid, os.WEXITED | os.WNOWAIT)
             assert found is not None
-            self._note(order, core, found.si_status if found.si_code == os.CLD_KILLED else 0)
+            code = found.si_status if found.si_code == os.CLD_KILLED else 0
+            self._deaths.note(self._death(order, core, code))
             return
-        self._note(order, core, 0)
+        self._deaths.note(self._death(order, core, 0))
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _meant(self, order: Order, point: str) -> bool:
@@ -61,19 +68,17 @@ class Executioner:
         worker, deaths = order.behind
         return len(self._deaths.all(worker)) > deaths
 
-    def _note(self, order: Order, core: psutil.Process, number: int) -> None:
-        self._deaths.note(
-            Death(
-                worker=self._worker,
-                point=order.point,
-                victim=order.victim,
-                topics=self.topics,
-                courier=os.getpid(),
-                core=core.pid,
-                born=core.create_time(),
-                signal=number,
-                at=time.time(),
-            )
+    def _death(self, order: Order, core: psutil.Process, number: int) -> Death:
+        return Death(
+            worker=self._worker,
+            point=order.point,
+            victim=order.victim,
+            topics=self.topics,
+            courier=os.getpid(),
+            core=core.pid,
+            born=core.create_time(),
+            signal=number,
+            at=time.time(),
         )
 
 

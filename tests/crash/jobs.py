@@ -21,7 +21,8 @@ OWNERS = ("alice", "anna")
 DATA_SET = "leaves"
 SHARDS, ROWS_PER_SHARD, BATCH = 4, 16, 16
 ROWS = SHARDS * ROWS_PER_SHARD
-ROUNDS_PER_PASS = len(OWNERS) * SHARDS // 2
+SHARDS_PER_SLOT = 2
+SLOTS_PER_PASS = len(OWNERS) * SHARDS // SHARDS_PER_SLOT
 OPTIMIZER = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
 NUMBERS = ("length", "width", "stem", "veins")
 CLASSES = ("beech", "elm")
@@ -30,8 +31,8 @@ RELEASE_EVERY = 2
 Table = dict[str, Any]
 
 
-def terms(passes: int) -> Terms:
-    """Return the terms of a job; with the same passes two jobs have the same rounds."""
+def terms(passes: int, slots: int = 1) -> Terms:
+    """Return the terms of a job; with the same passes and slots two jobs have the same rounds."""
     return read_terms(
         {
             "name": f"crash{uuid.uuid4().hex[:10]}",
@@ -44,7 +45,12 @@ def terms(passes: int) -> Terms:
                 *({"name": name, "kind": "number", "low": -4, "high": 4} for name in NUMBERS),
                 {"name": "tree", "kind": "label", "classes": list(CLASSES)},
             ],
-            "schedule": {"shards_per_slot": 2, "passes": passes, "release_every": RELEASE_EVERY},
+            "schedule": {
+                "slots": slots,
+                "shards_per_slot": SHARDS_PER_SLOT,
+                "passes": passes,
+                "release_every": RELEASE_EVERY,
+            },
             "disclosure": {"answers_per_client": CEILING, "grant_size": GRANT},
         }
     )

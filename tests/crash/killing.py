@@ -1,66 +1,29 @@
-"""A real job whose workers die where they are ordered to, and a client that asks on meanwhile."""
+"""A real job whose workers die, or stand still, where they are ordered to."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import signal
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import psutil
 
-from chiron_stream import InsecureSimulation, QueryClient
-from chiron_stream.clients.query import Answer
-from chiron_stream.errors import ChironError
 from chiron_stream.job.file import Job
 from chiron_stream.local.directory import JobDirectory
 from chiron_stream.local.running import RunningJob
-from tests.crash import jobs
-from tests.crash.orders import Death, Deaths, Order, Orders, Victim
-
-LIMIT: Final = 60.0
-"""Seconds until a death or a recovery is given up: far more than it takes."""
+from tests.crash.asking import Asker
+from tests.crash.orders import Death, Deaths, Order, Orders
+from tests.crash.recoveries import Recovery
+from tests.crash.waiting import LIMIT, wait_for
 
 COORDINATOR, TRAINER, PREDICTOR = "coordinator-0", "trainer-0", "predictor-0"
-WORKERS: Final = (COORDINATOR, TRAINER, PREDICTOR)
-BETWEEN_QUESTIONS: Final = 0.05
-REPORT: Final = Path(__file__).parents[2] / "build" / "crash.json"
-
-
-class Stuck(AssertionError):
-    """What had to happen did not happen in time."""
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = LIMIT) -> None:
-    """Wait until ``condition`` holds.
-
-    :raises Stuck: with ``what`` when it does not in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Stuck(f"not within {seconds:g} s: {what}")
-        time.sleep(0.01)  # between two looks at a condition with a deadline
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """How long it took from a death to the next committed round, or to the next answer."""
-
-    role: str
-    point: str
-    victim: Victim
-    topic: str
-    seconds: float
 
 
 class Endings(logging.Handler):
@@ -80,18 +43,29 @@ class CrashedJob:
     """A job whose workers obey orders, as long as this object is open.
 
     :param core: the module that the workers' cores run.
+    :param trainers: how many.
     """
 
     def __init__(
-        self, directory: JobDirectory, servers: str, core: str = "tests.crash.core"
+        self,
+        directory: JobDirectory,
+        servers: str,
+        core: str = "tests.crash.core",
+        trainers: int = 1,
     ) -> None:
         self.directory = directory
-        courier = ("-m", "tests.crash.courier", core)
-        self.running = RunningJob(directory, bootstrap_servers=servers, courier=courier)
+        self.running = RunningJob(
+            directory,
+            bootstrap_servers=servers,
+            workers={"coordinator": 1, "trainer": trainers, "predictor": 1},
+            courier=("-m", "tests.crash.courier", core),
+        )
+        self.trainers = [f"trainer-{number}" for number in range(trainers)]
+        self.coordinator = COORDINATOR
         self.deaths = Deaths(directory.run)
+        self.stops = Deaths(directory.run, "stops")
         self.endings = Endings()
         self.recoveries: list[Recovery] = []
-        self._orders = {worker: Orders(directory.run, worker) for worker in WORKERS}
 
     @property
     def job(self) -> Job:
@@ -108,24 +82,53 @@ class CrashedJob:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for worker in self.running.services:
+            self.go_on(worker)
         self.running.stop()
         logging.getLogger("chiron_stream").removeHandler(self.endings)
 
-    def progress(self) -> dict[str, Any]:
-        """Return what the coordinator last told, or an empty table."""
-        path = self.directory.run / f"{COORDINATOR}.json"
+    def progress(self, worker: str = "") -> dict[str, Any]:
+        """Return what a worker last told, the coordinator by default, or an empty table."""
+        path = self.directory.run / f"{worker or self.coordinator}.json"
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return found
+
+    def ready(self, worker: str) -> bool:
+        """Tell whether the present boot of a trainer or predictor is welcome."""
+        told = self.progress(worker)
+        return told.get("pid") == self.running.services[worker].pid and told["state"] == "ready"
+
+    @property
+    def members(self) -> int:
+        """Trainers and predictors that the coordinator takes for alive."""
+        return int(self.progress().get("workers", 0))
 
     @property
     def version(self) -> int:
         """The newest committed version that the coordinator told of."""
         return int(self.progress().get("version", 0))
 
+    @property
+    def finished(self) -> bool:
+        """Whether the coordinator told of the end."""
+        return self.progress().get("state") == "finished"
+
+    def goes_on(self, what: str, limit: float = LIMIT) -> None:
+        """Wait until rounds are committed that began from now on.
+
+        A coordinator may have committed one that it has not told of, so it is the second one.
+        """
+        goal = self.version + 2
+        wait_for(lambda: self.version >= goal, f"a round behind {what}", limit)
+
+    def orders(self, worker: str) -> Orders:
+        """Return the orders of a worker."""
+        return Orders(self.directory.run, worker)
+
     def order(self, worker: str, *orders: Order) -> Callable[[], Sequence[Death]]:
         """Order deaths, one after the other; return what waits until they have happened."""
         before = len(self.deaths.all(worker))
-        self._orders[worker].give(*orders)
+        self.orders(worker).give(*orders)
         about = f"{worker}: " + ", then ".join(map(str, orders))
 
         def died() -> Sequence[Death]:
@@ -161,9 +164,8 @@ class CrashedJob:
         """
         death = self.order(worker, *orders)()[-1]
         last = orders[-1]
-        goal = self.version + 2
         if asker is None:
-            wait_for(lambda: self.version >= goal, f"a round behind {last} of {worker}", limit)
+            self.goes_on(f"{last} of {worker}", limit)
         else:
             wait_for(lambda: asker.answered(death.at), f"an answer behind {last}", limit)
         self.recovered(worker, last, time.time() - death.at)
@@ -174,22 +176,57 @@ class CrashedJob:
         found = Recovery(role, order.point, order.victim, order.topic, round(seconds, 2))
         self.recoveries.append(found)
         print(
-            f"{role}: {order}: going on after {seconds:.1f} s, version {self.version}", flush=True
+            f"{worker}: {order}: going on after {seconds:.1f} s, version {self.version}", flush=True
         )
 
-    def kill_both(self, trainer: Sequence[Order], predictor: Sequence[Order], asker: Asker) -> None:
-        """Kill trainer and predictor at the same time.
+    def kill_both(
+        self, worker: str, trainer: Sequence[Order], predictor: Sequence[Order], asker: Asker
+    ) -> None:
+        """Kill a trainer and the predictor at the same time.
 
-        A trainer that goes on first is held back until the predictor does too, so that the job does
-        not end before all of its deaths.
+        When the job goes on, the other trainers are held back until both are back, so that the job
+        does not end before all of its deaths.
         """
         died = len(self.deaths.all(PREDICTOR)) + len(predictor)
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(2) as pool, ExitStack() as held:
             other = pool.submit(self.kill, PREDICTOR, *predictor, asker=asker)
-            pool.submit(self.kill, TRAINER, *trainer).result()
+            pool.submit(self.kill, worker, *trainer).result()
             wait_for(lambda: len(self.deaths.all(PREDICTOR)) >= died or other.done(), "its death")
-            with self._orders[TRAINER].held_back():
+            for one in self.trainers:
+                if one != worker:
+                    held.enter_context(self.orders(one).held_back())
+            wait_for(lambda: self.ready(worker), f"{worker} is back")
+            with self.orders(worker).held_back():
                 other.result()
+
+    def stop(self, worker: str, order: Order | None = None) -> None:
+        """Let a worker stand still, both processes; at once, or where it is ordered to."""
+        if order is None:
+            for process in self.processes(worker):
+                process.suspend()
+        else:
+            before = len(self.stops.all(worker))
+            self.orders(worker).give(order)
+            wait_for(lambda: len(self.stops.all(worker)) > before, f"{worker}: {order}")
+        wait_for(lambda: all(map(_stopped, self.processes(worker))), f"{worker} stands still")
+
+    def go_on(self, worker: str) -> None:
+        """Let a worker that stands still go on; one that does not is left as it is."""
+        for process in self.processes(worker):
+            process.resume()
+
+    def processes(self, worker: str) -> list[psutil.Process]:
+        """Return the courier and the core of a worker that runs."""
+        pid = self.running.services[worker].pid
+        try:
+            courier = psutil.Process(pid) if pid is not None else None
+            return [courier, *courier.children()] if courier is not None else []
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _stopped(process: psutil.Process) -> bool:
+    return bool(process.status() == psutil.STATUS_STOPPED)
 
 
 def ended(death: Death) -> bool:
@@ -200,83 +237,3 @@ def ended(death: Death) -> bool:
         return other or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question by its row, when it was asked, and its answer."""
-
-    row: int
-    at: float
-    answer: Answer
-
-
-class Asker:
-    """A client that asks one question after another, from a thread."""
-
-    def __init__(self, job: Job, identity: Path) -> None:
-        self._job = job
-        self._identity = identity
-        self._questions = jobs.questions()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="asker", daemon=True)
-        self.asked: list[Asked] = []
-        self.error: ChironError | None = None
-
-    def _run(self) -> None:
-        try:
-            with QueryClient(self._job, self._identity, evidence=InsecureSimulation()) as client:
-                while not self._stop.wait(BETWEEN_QUESTIONS):
-                    row, at = len(self.asked) % jobs.ROWS, time.time()
-                    answer = client.predict(self._questions[row], timeout=2 * LIMIT)
-                    self.asked.append(Asked(row, at, answer))
-        except ChironError as error:
-            self.error = error
-
-    def answered(self, since: float) -> bool:
-        """Tell whether a question has its answer that was asked behind a moment.
-
-        :raises Stuck: there will be no more.
-        """
-        if self.error is not None:
-            raise Stuck(f"the client ended: {self.error}")
-        asked = list(self.asked)
-        return bool(asked) and asked[-1].at > since
-
-    def ask_all(self, version: int) -> list[str]:
-        """Return the answers of a version to every question, in order."""
-        wait_for(lambda: len(self._of(version)) == jobs.ROWS, f"all answers of version {version}")
-        found = self._of(version)
-        return [found[row] for row in range(jobs.ROWS)]
-
-    def _of(self, version: int) -> dict[int, str]:
-        self.answered(0)
-        asked = list(self.asked)
-        return {one.row: one.answer.value for one in asked if one.answer.version == version}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(2 * LIMIT)
-
-
-def report(recoveries: Sequence[Recovery]) -> None:
-    """Write recoveries to :data:`REPORT`, in place of earlier ones of the same roles."""
-    roles = {one.role for one in recoveries}
-    REPORT.parent.mkdir(exist_ok=True)
-    with REPORT.open("a+") as file:  # tests of another process write there too
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        text = file.read()
-        kept = [row for row in json.loads(text or "[]") if row["role"] not in roles]
-        rows = [*kept, *map(asdict, recoveries)]
-        file.truncate(0)
-        file.write("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")

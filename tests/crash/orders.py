@@ -25,6 +25,7 @@ class Order:
     :param topic: only when the effect is on this topic of the catalogue; empty: on any.
     :param skip: how often to pass the point by before.
     :param behind: only when another worker has died more often than so: its name, and so often.
+    :param stop: stand still there, both processes, in place of dying.
     """
 
     point: str
@@ -32,10 +33,11 @@ class Order:
     topic: str = ""
     skip: int = 0
     behind: tuple[str, int] | None = None
+    stop: bool = False
 
     def __str__(self) -> str:
         about = f" on {self.topic}" if self.topic else ""
-        return f"{self.victim} at {self.point}{about}"
+        return f"{'stop' if self.stop else self.victim} at {self.point}{about}"
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ class Orders:
 
 
 class Deaths:
-    """The deaths of all workers of a job."""
+    """The deaths of all workers of a job, or what else is to be noted like them."""
 
-    def __init__(self, run: Path) -> None:
-        self._path = run / "deaths"
+    def __init__(self, run: Path, name: str = "deaths") -> None:
+        self._path = run / name
 
     def note(self, death: Death) -> None:
         """Append a death, whatever happens next."""

@@ -60,4 +60,4 @@ def test_successor_is_followed_whichever_topic_is_heard_first(last: str) -> None
             job.start_worker("coordinator")
         job.wait(lambda status: status.state == "finished", timeout=SECONDS)
         answer = job.client("carol").predict(jobs.questions()[0], timeout=SECONDS)
-        assert answer.version == PASSES * jobs.ROUNDS_PER_PASS
+        assert answer.version == PASSES * jobs.SLOTS_PER_PASS

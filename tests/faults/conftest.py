@@ -12,11 +12,17 @@ from typing import Any
 
 import pytest
 
+from chiron_stream import Recipe
 from chiron_stream.broker.extents import read_until
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.local import LocalKafka
 from chiron_stream.broker.records import Partition, TopicState
+from chiron_stream.local import services
+from tests.crash import jobs
+from tests.crash.judging import Judged
+from tests.crash.parties import NewJob, new_jobs, undisturbed
 from tests.faults.judging import settled
+from tests.faults.members import PASSES, SLOTS
 from tests.faults.processes import LONG, WriterProcess
 from tests.faults.writer_process import Options, Stamp
 
@@ -95,3 +101,27 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     """A broker that a test may kill: its data outlive it."""
     with LocalKafka(tmp_path_factory.mktemp("kafka")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    return jobs.export()
+
+
+@pytest.fixture(scope="session")
+def other(recipe: Recipe) -> Judged:
+    """What jobs with two trainers come to when nothing is done to them."""
+    return undisturbed(recipe, PASSES, SLOTS)
+
+
+@pytest.fixture
+def new_job(
+    kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[NewJob]:
+    """Start jobs whose workers are started again as after a first death, however often they died.
+
+    Nothing of them outlives the test.
+    """
+    monkeypatch.setattr(services, "LONGEST_BACKOFF", services.FIRST_BACKOFF)
+    with new_jobs(tmp_path_factory.mktemp("c"), kafka.bootstrap_servers) as make:
+        yield make
