@@ -48,9 +48,13 @@ class Presence:
         A lost boot whose heart still beats keeps what it was working on until it is idle: it may
         have stood still for a broker that paused, and a job must outlive that.
 
+        One of a later epoch is for a successor, whom this coordinator is about to meet.
+
         :raises TamperDetected: of no live boot, replayed, or it does not open.
         """
         record = PresenceRecord.unpack(data)
+        if record.epoch > state.epoch:
+            return None
         worker = state.workers.get(record.boot)
         if worker is None or record.epoch not in worker.secrets:
             raise TamperDetected("a heartbeat of no boot that joined", code="UNKNOWN_BOOT")

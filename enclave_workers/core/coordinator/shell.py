@@ -196,6 +196,8 @@ class Coordinator:
         return Joined(source, join.akd, os.urandom(32))
 
     def _report(self, line: Line, _now: float) -> Event | None:
+        if ReportRecord.unpack(line.value).epoch > self._epoch:
+            return None  # for a successor, who has fenced this coordinator
         read_reported(self._history.context, self._history.state, line.value)
         return Reported(Source(line.topic, line.partition, line.offset), line.value)
 

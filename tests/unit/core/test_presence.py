@@ -106,6 +106,14 @@ def test_forged_heartbeats_are_refused() -> None:
     assert refused.value.code == "UNKNOWN_BOOT"
 
 
+def test_heartbeat_for_a_successor_is_passed_by_and_no_sign_of_life() -> None:
+    watch = Watch()
+    assert watch.lost(0) == []
+    watch.trainer.epoch = watch.story.state.epoch + 1
+    assert watch.beat(5, 0) is None
+    assert watch.lost(LOST_AFTER + 0.1) == [Lost(watch.trainer.boot, "silent")]
+
+
 def test_lost_boot_that_beats_again_may_be_welcomed_once_it_is_idle() -> None:
     watch = Watch()
     boot = watch.trainer.boot
