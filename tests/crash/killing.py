@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -202,8 +202,7 @@ class CrashedJob:
     def stop(self, worker: str, order: Order | None = None) -> None:
         """Let a worker stand still, both processes; at once, or where it is ordered to."""
         if order is None:
-            for process in self.processes(worker):
-                process.suspend()
+            send(self.processes(worker), signal.SIGSTOP)
         else:
             before = len(self.stops.all(worker))
             self.orders(worker).give(order)
@@ -212,8 +211,14 @@ class CrashedJob:
 
     def go_on(self, worker: str) -> None:
         """Let a worker that stands still go on; one that does not is left as it is."""
-        for process in self.processes(worker):
-            process.resume()
+        send(self.processes(worker), signal.SIGCONT)
+
+    def succeed(self) -> None:
+        """Start another coordinator beside the one that there is, and take it for the job's."""
+        number = sum(one.startswith("coordinator") for one in self.running.services)
+        self.running.start_worker("coordinator", number)
+        self.coordinator = f"coordinator-{number}"
+        wait_for(lambda: bool(self.progress()), f"{self.coordinator} is there")
 
     def processes(self, worker: str) -> list[psutil.Process]:
         """Return the courier and the core of a worker that runs."""
@@ -223,6 +228,13 @@ class CrashedJob:
             return [courier, *courier.children()] if courier is not None else []
         except psutil.NoSuchProcess:
             return []
+
+
+def send(processes: Sequence[psutil.Process], number: int) -> None:
+    """Send a signal to processes; those that ended meanwhile need none."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _stopped(process: psutil.Process) -> bool:

@@ -114,7 +114,7 @@ def assert_nothing_shows(
     assert judged.outcome.parameters == other.outcome.parameters
     assert judged.outcome == other.outcome
     assert uses(judged.outcome) == expected_uses(job.job.policy.schedule.passes)
-    assert judged.rejected == []
+    assert judged.rejected == [], judged.rejected
     assert_ledger_only_falls(asker, boots)
 
 

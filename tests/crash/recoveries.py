@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.crash.orders import Victim
-
 REPORT: Final = Path(__file__).parents[2] / "build" / "crash.json"
 
 
@@ -23,7 +21,7 @@ class Recovery:
 
     role: str
     point: str
-    victim: Victim
+    victim: str
     topic: str
     seconds: float
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from itertools import cycle
+from signal import SIGKILL, SIGTERM
 from typing import Final
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from chiron_stream import Recipe
 from tests.crash import jobs
 from tests.crash.judging import Judged
-from tests.crash.killing import CrashedJob
+from tests.crash.killing import CrashedJob, send
 from tests.crash.orders import Order
 from tests.crash.parties import (
     Members,
@@ -38,6 +39,7 @@ FIRST_REPORT: Final = Order("append.before", topic="updates", stop=True)
 
 STORM_SECONDS: Final = 25
 STORM_TRAINERS: Final = 4
+SIGNALS: Final = {"left": SIGTERM, "died": SIGKILL}
 
 
 def test_trainer_stopped_past_its_lease_is_done_without_and_comes_back(
@@ -97,13 +99,14 @@ def test_trainers_that_leave_and_join_each_second_change_no_bit(
 
 def storm(job: CrashedJob, chance: random.Random) -> dict[str, int]:
     """Once a second let a trainer leave or die; each comes back by itself a second later."""
-    struck = {"left": 0, "died": 0}
+    struck = dict.fromkeys(SIGNALS, 0)
     began = time.monotonic()
     for second in range(STORM_SECONDS):
         worker = chance.choice(job.trainers)
-        how = chance.choice(["left", "died"])
-        for process in job.processes(worker)[: 1 if how == "left" else None]:
-            (process.terminate if how == "left" else process.kill)()
+        how = chance.choice(list(SIGNALS))
+        processes = job.processes(worker)
+        if processes:
+            send(processes[:1] if how == "left" else processes, SIGNALS[how])
             struck[how] += 1
         time.sleep(max(0.0, began + second + 1 - time.monotonic()))  # the beat of the storm
     return struck
