@@ -58,7 +58,7 @@ faults: $(STAMP) ## kills, freezes and races on real Kafka (about 15 minutes)
 	@$(PYTEST) -n $(WORKERS) -m "faults and not soak"; code=$$?; \
 	  $(BIN)/python -m benchmarks.recovery; exit $$code
 
-soak: $(STAMP) ## long searches for rare faults (about 3 minutes)
+soak: $(STAMP) ## long searches for rare faults (about 40 minutes)
 	$(PYTEST) -m soak
 
 bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 15 minutes)
