@@ -30,7 +30,7 @@ from tests.faults.test_broker_killed import leader_of
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(600)]
 
 LIMIT: Final = 120.0
-"""Seconds until a round: behind time-outs, and the start of a worker that gave up."""
+"""Seconds until a node is back, and from then on until a round: behind time-outs and new starts."""
 
 NODES: Final = 3
 KILLS: Final = 10
@@ -75,7 +75,7 @@ def test_leader_of_three_killed_in_mid_round_shows_nowhere(
     with (
         LocalKafka(place / "kafka", count=NODES, heap_mb=384) as cluster,
         KafkaBroker(cluster.bootstrap_servers) as broker,
-        new_jobs(place, cluster.bootstrap_servers) as new_job,
+        new_jobs(place / "j", cluster.bootstrap_servers) as new_job,
     ):
         job = new_job(PASSES, SLOTS, TRAINERS)
         with at_work(job, recipe) as (members, asker):
@@ -83,7 +83,7 @@ def test_leader_of_three_killed_in_mid_round_shows_nowhere(
                 name = f"chiron.{job.job.policy.name}.{topic}"
                 number = leader_of(broker, Partition(name, 0))
                 in_mid_round(job, f"leader of {topic}", lambda one=number: cluster.kill(one))  # type: ignore[misc]
-                cluster.restart(number)
+                cluster.restart(number, LIMIT)
             assert_nothing_shows(job, members, asker, other, ends_well(job))
         report(job.recoveries)
 
@@ -93,11 +93,11 @@ def test_one_node_ended_and_frozen_in_mid_round_shows_nowhere(
 ) -> None:
     with (
         LocalKafka(place / "kafka") as node,
-        new_jobs(place, node.bootstrap_servers) as new_job,
+        new_jobs(place / "j", node.bootstrap_servers) as new_job,
     ):
         job = new_job(PASSES, SLOTS, TRAINERS)
         with at_work(job, recipe) as (members, asker):
-            in_mid_round(job, "end and start of one node", node.restart)
+            in_mid_round(job, "end and start of one node", lambda: node.restart(timeout=LIMIT))
             in_mid_round(job, "one node that stood still", lambda: freeze(node))
             assert_nothing_shows(job, members, asker, other, ends_well(job))
 
@@ -113,11 +113,11 @@ def test_one_node_killed_in_mid_round_shows_nowhere(
 ) -> None:
     def strike() -> None:
         node.kill()
-        node.restart()
+        node.restart(timeout=LIMIT)
 
     with (
         LocalKafka(place / "kafka") as node,
-        new_jobs(place, node.bootstrap_servers) as new_job,
+        new_jobs(place / "j", node.bootstrap_servers) as new_job,
     ):
         job = new_job(PASSES, SLOTS, TRAINERS)
         with at_work(job, recipe) as (members, asker):
