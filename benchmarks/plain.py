@@ -17,8 +17,9 @@ import numpy as np
 
 from benchmarks.children import computed
 from benchmarks.workloads import WORKLOADS
+from chiron_stream import recipe
 from chiron_stream.graph.numerics import configure_numerics
-from chiron_stream.recipe import Round, Slot, parameters_sha256, reference_loop
+from chiron_stream.recipe import Round, parameters_sha256, reference_loop
 
 SECONDS = 600.0
 
@@ -62,7 +63,7 @@ def main(given: dict[str, Any]) -> Trained:
             rows = {name: array[chosen] for name, array in data.items()}
             inputs, target = spec.arrays(rows, workload.kinds)
             marks.append(time.perf_counter())
-            yield Round([Slot(inputs, target, slot["seed"])], workload.batch_size)
+            yield Round([recipe.Slot(inputs, target, slot["seed"])], workload.batch_size)
             marks.append(time.perf_counter())
 
     trained = reference_loop(spec.module, spec.loss, spec.optimizer, spec.schedule, rounds())

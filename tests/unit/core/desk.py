@@ -71,7 +71,7 @@ class Desk(Shelf):
         sizes: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
-        self.lines: list[Line] = []
+        self.handed: list[Line] = []
         self.now_ms = NOW * 1000
         self._crashes, self._jumps, self._sizes = crashes, jumps, sizes
         self._cursor = self._polls = self._commits = 0
@@ -79,12 +79,12 @@ class Desk(Shelf):
 
     def hand(self, record: Record) -> None:
         """Let a record arrive behind all others of its topic."""
-        offset = sum(line.topic == record.topic for line in self.lines)
-        self.lines.append(Line(record.topic, 0, offset, record.value))
+        offset = sum(line.topic == record.topic for line in self.handed)
+        self.handed.append(Line(record.topic, 0, offset, record.value))
 
     @property
     def idle(self) -> bool:
-        return self._cursor == len(self.lines)
+        return self._cursor == len(self.handed)
 
     def reach(self, topic: str, partition: int = 0) -> Marks:
         return replace(super().reach(topic, partition), partitions=4)
@@ -109,7 +109,7 @@ class Desk(Shelf):
         size = self._sizes[self._polls % len(self._sizes)]
         self.now_ms += SILENCE_MS if self._polls in self._jumps else POLL_MS
         self._polls += 1
-        taken = self.lines[self._cursor : self._cursor + min(size, limit)]
+        taken = self.handed[self._cursor : self._cursor + min(size, limit)]
         self._cursor += len(taken)
         known = tuple(one for one in taken if one.offset >= self._from[one.topic])
         return Lines(known, self.now_ms, 0, draining=False)

@@ -145,7 +145,7 @@ def _check_fates(
     journalled: set[tuple[str, int]],
     refused: Mapping[tuple[str, int], str],
 ) -> None:
-    for line in served.lines:
+    for line in served.handed:
         place = line.topic, line.offset
         if place in journalled or refused.get(place) in REFUSALS:
             continue

@@ -11,7 +11,8 @@ from chiron_stream.wire.courier import Line, Marks
 from chiron_stream.wire.objects import CHUNK_BYTES, ObjectRef, object_digest, seal_object
 from chiron_stream.wire.shards import ShardName, seal_shard, shard_digest
 from chiron_stream.wire.tasks import KeyedObject, ShardGrant
-from enclave_workers.core.lookup import SCAN, read_object, read_shard, write_object
+from enclave_workers.core.lookup import read_object, read_shard, write_object
+from enclave_workers.core.scanning import SCAN
 from tests.unit.core.shelf import Shelf
 from tests.unit.core.story import digest, tampered
 from tests.unit.job.builders import POLICY
@@ -34,18 +35,10 @@ class Broker(Shelf):
         self.topics.setdefault(topic, {}).update(dict(enumerate(values, at)))
         return self
 
-    def read(
-        self,
-        topic: str,
-        first: int,
-        end: int,
-        *,
-        partition: int = 0,
-        committed: bool = True,
-    ) -> list[Line]:
+    def lines(self, topic: str, first: int, end: int) -> list[Line]:
         if end > self.reach(topic).high:
             raise RolledBack("above the end")
-        return super().read(topic, first, end, partition=partition, committed=committed)
+        return super().lines(topic, first, end)
 
     def partitions(self, topic: str) -> int:
         return self.reach(topic).partitions
