@@ -56,9 +56,9 @@ class Shelf(Link):
     ) -> Iterator[Sequence[Line]]:
         for start in range(first, end, records):
             self.reads.append((topic, start))
-            yield self.lines(topic, start, min(end, start + records))
+            yield self.shown(topic, start, min(end, start + records))
 
-    def lines(self, topic: str, first: int, end: int) -> list[Line]:
+    def shown(self, topic: str, first: int, end: int) -> list[Line]:
         """Return what a courier answers."""
         table = self.topics.get(topic, {})
         return [Line(topic, 0, n, table[n]) for n in range(first, end) if n in table]

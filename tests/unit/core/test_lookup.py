@@ -35,10 +35,10 @@ class Broker(Shelf):
         self.topics.setdefault(topic, {}).update(dict(enumerate(values, at)))
         return self
 
-    def lines(self, topic: str, first: int, end: int) -> list[Line]:
+    def shown(self, topic: str, first: int, end: int) -> list[Line]:
         if end > self.reach(topic).high:
             raise RolledBack("above the end")
-        return super().lines(topic, first, end)
+        return super().shown(topic, first, end)
 
     def partitions(self, topic: str) -> int:
         return self.reach(topic).partitions

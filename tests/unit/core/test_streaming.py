@@ -153,10 +153,10 @@ class Ending(Shelf):
         super().__init__()
         self.topics[TOPIC] = dict(enumerate(records))
 
-    def lines(self, topic: str, first: int, end: int) -> list[Line]:
+    def shown(self, topic: str, first: int, end: int) -> list[Line]:
         if end > len(self.topics[topic]):
             raise RolledBack("beyond the end")
-        return super().lines(topic, first, end)
+        return super().shown(topic, first, end)
 
 
 @pytest.mark.parametrize("place", [0, 7, 20])
@@ -236,14 +236,14 @@ class Changing(Shelf):
         super().__init__()
         self.topics[TOPIC] = dict(enumerate(records))
         self._later = dict(enumerate(later))
-        self._shown: set[int] = set()
+        self._seen: set[int] = set()
 
-    def lines(self, topic: str, first: int, end: int) -> list[Line]:
+    def shown(self, topic: str, first: int, end: int) -> list[Line]:
         found = []
-        for line in super().lines(topic, first, end):
-            again = line.offset in self._shown
+        for line in super().shown(topic, first, end):
+            again = line.offset in self._seen
             found.append(replace(line, value=self._later[line.offset]) if again else line)
-            self._shown.add(line.offset)
+            self._seen.add(line.offset)
         return found
 
 
