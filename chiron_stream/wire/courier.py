@@ -315,17 +315,6 @@ read_answer: Callable[[bytes], Answer] = union(
 )
 
 
-def keep_freed_memory() -> None:
-    """Have this process use freed blocks of the size of a frame again, from now on.
-
-    glibc gives a large block back to the system when it is freed, and every frame, record and chunk
-    is then mapped anew; touching fresh pages costs several times what copying does. It stops that
-    for blocks up to the largest that it has seen freed (``M_MMAP_THRESHOLD`` in mallopt(3)), and
-    30 MiB is just below its bound. Where the C library is another, nothing changes.
-    """
-    bytearray(2 * FRAME_LIMIT)
-
-
 def frame(document: Document) -> bytes:
     """Return a document behind its length.
 

@@ -16,7 +16,6 @@ from contextlib import suppress
 from chiron_stream.attestation.evidence import ROLES, SIMULATED
 from chiron_stream.errors import BugFound, ChironError, UsageRefused
 from chiron_stream.job import file
-from chiron_stream.wire.courier import keep_freed_memory
 from enclave_workers.core.link import CourierGone, Link
 from enclave_workers.core.tee import Tee
 from enclave_workers.core.tee.files import own_measurement
@@ -33,7 +32,6 @@ def main(arguments: list[str]) -> int:
     except ChironError as error:
         sys.stderr.write(f"chiron core: error: {error}\n")
         return error.exit_code
-    keep_freed_memory()
     logging.disable(logging.CRITICAL)  # a core has no log: libraries must not write one for it
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -36,7 +36,7 @@ from chiron_stream.simulation.files import core_measurement
 from chiron_stream.simulation.relay import relay
 from chiron_stream.wire import courier
 from enclave_workers.courier.effects import Effects, no_point
-from enclave_workers.courier.environment import core_environment
+from enclave_workers.courier.environment import core_environment, keep_freed_memory
 from enclave_workers.courier.serving import Outside, Server
 
 CORE: Final = (sys.executable, "-m", "enclave_workers.core")
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str], None]) -> int:
-    courier.keep_freed_memory()
+    keep_freed_memory()
     text = _read(flags.job)
     job = file.loads(text)
     if core is CORE and not flags.core:

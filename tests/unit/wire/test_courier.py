@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 import typing
 
 import pytest
@@ -85,28 +82,3 @@ def test_document_larger_than_a_frame_is_not_sent(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(TamperDetected) as caught:
         frame(Lines((), 1_000, 1))
     assert caught.value.code == "FRAME"
-
-
-FAULTS = """
-import resource
-from chiron_stream.wire.courier import FRAME_LIMIT, keep_freed_memory
-{call}
-def use():
-    for _ in range(20):
-        blocks = [bytes([n]) * 1_000_000 for n in range(8)]
-use()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-use()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a habit of glibc")
-def test_freed_blocks_are_used_again_without_faulting_their_pages_in() -> None:
-    def faults(call: str) -> int:
-        code = FAULTS.format(call=call)
-        command = [sys.executable, "-c", code]
-        return int(subprocess.run(command, capture_output=True, check=True).stdout)
-
-    assert faults("keep_freed_memory()") < 1000
-    assert faults("") > 10_000  # the control: eight times a million bytes are mapped twenty times
