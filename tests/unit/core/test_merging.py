@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -24,8 +24,8 @@ from chiron_stream.graph.training import train_slot
 from chiron_stream.recipe import Recipe
 from enclave_workers.core.coordinator import cutting, merging
 from enclave_workers.core.coordinator.cutting import Cutter
-from enclave_workers.core.coordinator.merging import Averaging, Copying, Kept
-from enclave_workers.core.streaming import Sink
+from enclave_workers.core.coordinator.merging import Averaging, Kept
+from tests.unit.core.states import average_states, averaged, copied, fill
 
 ROWS = (40, 7, 300)
 DTYPES = {"f32": "<f4", "i64": "<i8", "bool": "|u1"}
@@ -59,44 +59,11 @@ def trained(checked: CheckedRecipe, base: state.ModelState, rows: int) -> bytes:
     return state.dump(train_slot(checked, base, columns, seed=rows, first_step=0))
 
 
-def divided(data: bytes, size: int) -> Iterator[bytes]:
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-def fill(sink: Sink, data: bytes, size: int = 1000) -> None:
-    for part in divided(data, size):
-        sink.take(part)
-    sink.finish()
-
-
-def merged(
-    segments: Sequence[Segment],
-    fresh: Sequence[Segment],
-    base: bytes,
-    updates: Sequence[bytes],
-    rows: Sequence[int],
-    size: int = 1000,
-) -> bytes:
-    kept = Kept(segments)
-    fill(kept.sink(fresh), base, size)
-    averaging = Averaging(segments, kept, rows)
-    for update in updates:
-        fill(averaging.slot(), update, size)
-    return b"".join(averaging.result())
-
-
-def merge_states(
-    checked: CheckedRecipe, base: bytes, updates: Sequence[bytes], rows: Sequence[int]
-) -> bytes:
-    return merged(layout(checked, stepped=True), state_segments(checked, base), base, updates, rows)
-
-
 def test_parameters_are_averaged_in_float64_and_rounded_once(
     recipe: Recipe, slots: tuple[bytes, list[bytes]]
 ) -> None:
     base, updates = slots
-    found = state.load(recipe.checked, merge_states(recipe.checked, base, updates, ROWS))
+    found = state.load(recipe.checked, average_states(recipe.checked, base, updates, ROWS))
     each = [state.load(recipe.checked, one) for one in updates]
     for place, tensor in enumerate(found.parameters):
         values = [one.parameters[place].double().numpy() for one in each]
@@ -109,8 +76,8 @@ def test_counters_are_the_base_plus_the_largest_increment(
     recipe: Recipe, slots: tuple[bytes, list[bytes]]
 ) -> None:
     base, updates = slots
-    found = state.load(recipe.checked, merge_states(recipe.checked, base, updates, ROWS))
-    again = merge_states(recipe.checked, updates[0], updates, ROWS)
+    found = state.load(recipe.checked, average_states(recipe.checked, base, updates, ROWS))
+    again = average_states(recipe.checked, updates[0], updates, ROWS)
     most = max(int(state.load(recipe.checked, one).buffers[2]) for one in updates)
     assert int(found.buffers[2]) == most == 38
     assert found.optimizer is not None
@@ -122,9 +89,9 @@ def test_order_of_slots_is_part_of_the_result(
     recipe: Recipe, slots: tuple[bytes, list[bytes]]
 ) -> None:
     base, updates = slots
-    one = merge_states(recipe.checked, base, updates, ROWS)
-    same = merge_states(recipe.checked, base, updates, ROWS)
-    alone = merge_states(recipe.checked, base, updates[:1], ROWS[:1])
+    one = average_states(recipe.checked, base, updates, ROWS)
+    same = average_states(recipe.checked, base, updates, ROWS)
+    alone = average_states(recipe.checked, base, updates[:1], ROWS[:1])
     assert one == same
     assert alone == updates[0]
     assert one != updates[0]
@@ -132,9 +99,7 @@ def test_order_of_slots_is_part_of_the_result(
 
 def test_one_slot_is_copied(recipe: Recipe, slots: tuple[bytes, list[bytes]]) -> None:
     _, updates = slots
-    copying = Copying(layout(recipe.checked, stepped=True))
-    fill(copying.slot(), updates[0])
-    assert b"".join(copying.result()) == updates[0]
+    assert copied(layout(recipe.checked, stepped=True), updates[0]) == updates[0]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
@@ -153,7 +118,7 @@ def test_merge_refuses_bytes_that_are_no_state(
         b"",
     ):
         with pytest.raises(RecipeRefused) as refused:
-            merged(
+            averaged(
                 segments,
                 state_segments(recipe.checked, base),
                 base,
@@ -177,16 +142,15 @@ def test_merge_refuses_numbers_that_are_not_finite(
     segments = layout(recipe.checked, stepped=True)
     for at in (0, len(second) - 4):  # the first weight, and the last number of momentum
         damaged = second[:at] + np.float32(value).tobytes() + second[at + 4 :]
-        copying = Copying(segments)
         with pytest.raises(RecipeRefused) as refused:
-            fill(copying.slot(), damaged, size)
+            copied(segments, damaged, size)
         assert refused.value.code == "NOT_FINITE"
         with pytest.raises(RecipeRefused) as refused:
-            merge_states(recipe.checked, base, [first, damaged], ROWS[:2])
+            average_states(recipe.checked, base, [first, damaged], ROWS[:2])
         assert refused.value.code == "NOT_FINITE"
         with monkeypatch.context() as unguarded:  # the control: without the check it goes through
             unguarded.setattr(cutting, "check", lambda _segment, _piece: None)
-            found = merge_states(recipe.checked, base, [first, damaged], ROWS[:2])
+            found = average_states(recipe.checked, base, [first, damaged], ROWS[:2])
         number = np.frombuffer(found, "<f4", 1, at)[0]
         assert np.isnan(number) == np.isnan(value)
         assert not np.isfinite(number)
@@ -194,14 +158,10 @@ def test_merge_refuses_numbers_that_are_not_finite(
 
 def test_merge_refuses_truth_value_that_is_none() -> None:
     segments = [Segment("buffer 1", "bool", (3,), Merge.KEEP)]
-    for data, good in ((b"\0\1\0", True), (b"\0\2\0", False)):
-        copying = Copying(segments)
-        if good:
-            fill(copying.slot(), data)
-            continue
-        with pytest.raises(RecipeRefused) as refused:
-            fill(copying.slot(), data)
-        assert refused.value.code == "GRAPH_STATE"
+    assert copied(segments, b"\0\1\0") == b"\0\1\0"
+    with pytest.raises(RecipeRefused) as refused:
+        copied(segments, b"\0\2\0")
+    assert refused.value.code == "GRAPH_STATE"
 
 
 def test_nothing_is_merged_of_states_that_were_not_read_to_their_end(
@@ -222,7 +182,9 @@ def test_nothing_is_merged_of_states_that_were_not_read_to_their_end(
     with pytest.raises(AssertionError):
         next(averaging.result())
     sink.finish()
-    assert b"".join(averaging.result()) == merge_states(recipe.checked, base, updates[:2], ROWS[:2])
+    assert b"".join(averaging.result()) == average_states(
+        recipe.checked, base, updates[:2], ROWS[:2]
+    )
     with pytest.raises(AssertionError):
         averaging.slot()
 
@@ -301,17 +263,15 @@ def test_bits_are_those_of_the_formula_wherever_chunks_and_segments_end(
     base, *updates = (random_state(segments, generator) for _ in range(1 + len(rows)))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(merging, "BLOCK", block)
-        found = merged(segments, segments, base, updates, rows, size)
+        found = averaged(segments, segments, base, updates, rows, size)
     assert found == naive(segments, base, updates, rows)
-    copying = Copying(segments)
-    fill(copying.slot(), updates[0], size)
-    assert b"".join(copying.result()) == updates[0]
+    assert copied(segments, updates[0], size) == updates[0]
 
 
 def test_formula_begins_with_the_first_product_and_not_with_zero() -> None:
     segments = [Segment("one", "f32", (1,), Merge.AVERAGE)]
     minus_zero = np.float32(-0.0).tobytes()
-    assert merged(segments, segments, minus_zero, [minus_zero] * 2, (2, 2)) == minus_zero
+    assert averaged(segments, segments, minus_zero, [minus_zero] * 2, (2, 2)) == minus_zero
 
 
 @settings(max_examples=100, deadline=None)

@@ -14,13 +14,11 @@ from chiron_stream.graph import state, training
 from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.columns import Array
-from chiron_stream.graph.layout import state_segments
 from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.recipe import Recipe, Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.recipe.bindings import Loss
 from chiron_stream.recipe.settings import OptimizerFactory
-from enclave_workers.core.coordinator.merging import Averaging, Kept
-from enclave_workers.core.streaming import Sink
+from tests.unit.core.states import merge_states
 
 SLOTS = ((65, 11), (33, 12), (2, 13), (48, 14))
 """Rows and seed of each slot; each is a round of its own."""
@@ -128,21 +126,8 @@ class Case:
 def merged(
     checked: CheckedRecipe, base: bytes, updates: Sequence[bytes], rows: Sequence[int]
 ) -> bytes:
-    """Merge the slots of a round as the coordinator does: the one place that calls its code."""
-    if len(updates) == 1:
-        return updates[0]
-    segments = state_segments(checked, updates[0])
-    kept = Kept(segments)
-    _read(kept.sink(state_segments(checked, base)), base)
-    averaging = Averaging(segments, kept, rows)
-    for update in updates:
-        _read(averaging.slot(), update)
-    return b"".join(averaging.result())
-
-
-def _read(sink: Sink, data: bytes) -> None:
-    sink.take(data)
-    sink.finish()
+    """Merge the slots of a round as the coordinator does."""
+    return merge_states(checked, base, updates, rows)
 
 
 def seeded(kind: Callable[[], nn.Module]) -> nn.Module:
