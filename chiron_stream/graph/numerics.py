@@ -26,11 +26,23 @@ def configure_numerics(threads: int = 1) -> dict[str, str | int]:
     """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True)
-    torch.set_flush_denormal(True)
+    flush_denormals()
     if not denormals_are_flushed():
         raise BugFound("denormals are not flushed on every thread", hint="configure first")
     isa = torch.backends.cpu.get_cpu_capability()
     return {"torch": torch.__version__, "isa": isa, "threads": torch.get_num_threads()}
+
+
+def flush_denormals() -> None:
+    """Flush denormals in all that the calling thread computes from now on, in NumPy too.
+
+    A merge needs it as training does: the average of a small number and of one that was flushed may
+    be a denormal, which plain PyTorch, set up like a worker, flushes.
+
+    :raises BugFound: this processor cannot.
+    """
+    if not torch.set_flush_denormal(True):
+        raise BugFound("this processor does not flush denormals")
 
 
 def denormals_are_flushed() -> bool:

@@ -82,6 +82,7 @@ def merge(link: Link, context: Context, state: State, effect: MergeEffect) -> Ev
         return MergeFailed(effect.round, 0, "NO_UPDATE")
     checked = _checked(link, context, definition(state, recipe))
     segments = layout(checked, stepped=True)
+    _flush_denormals()
     merging = _begun(link, checked, version_object(context, base), effect)
     for place, result in enumerate(effect.results):
         try:
@@ -89,6 +90,13 @@ def merge(link: Link, context: Context, state: State, effect: MergeEffect) -> Ev
         except (RecipeRefused, TamperDetected) as error:
             return MergeFailed(effect.round, place, error.code)
     return _written(link, context, segments, merging, effect, recipe.parameter_bytes)
+
+
+def _flush_denormals() -> None:
+    """Compute as trainers do, in this thread: what they would flush to zero is zero here too."""
+    from chiron_stream.graph.numerics import flush_denormals  # loads torch, as the recipe did
+
+    flush_denormals()
 
 
 def _checked(link: Link, context: Context, keyed: KeyedObject) -> CheckedRecipe:
@@ -128,6 +136,7 @@ def _written(
     sink = kept.sink(segments)
 
     def pieces() -> Iterator[bytes]:
+        _flush_denormals()  # they are computed in a thread that is ahead of the one that writes
         for piece in merging.result():
             parameters.update(piece)
             sink.take(piece)

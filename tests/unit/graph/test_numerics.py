@@ -49,6 +49,17 @@ def test_denormals_are_kept_without_it() -> None:
     assert shown.stdout.strip() == "False"
 
 
+def test_flush_denormals_holds_for_numpy_on_the_same_thread() -> None:
+    code = """
+import numpy as np
+from chiron_stream.graph.numerics import flush_denormals
+{set_up}
+print(int(np.count_nonzero(np.full(1000, 1e-39).astype(np.float32).view(np.uint32))))
+"""
+    assert run(code.format(set_up="")).stdout.strip() == "1000"
+    assert run(code.format(set_up="flush_denormals()")).stdout.strip() == "0"
+
+
 def test_denormals_are_flushed_in_the_backward_pass() -> None:
     code = """
 import torch
