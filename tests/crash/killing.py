@@ -7,9 +7,9 @@ import logging
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -188,16 +188,15 @@ class CrashedJob:
         does not end before all of its deaths.
         """
         died = len(self.deaths.all(PREDICTOR)) + len(predictor)
-        with ThreadPoolExecutor(2) as pool, ExitStack() as held:
+        others = [one for one in self.trainers if one != worker]
+        with ThreadPoolExecutor(2) as pool:
             other = pool.submit(self.kill, PREDICTOR, *predictor, asker=asker)
             pool.submit(self.kill, worker, *trainer).result()
             wait_for(lambda: len(self.deaths.all(PREDICTOR)) >= died or other.done(), "its death")
-            for one in self.trainers:
-                if one != worker:
-                    held.enter_context(self.orders(one).held_back())
-            wait_for(lambda: self.ready(worker), f"{worker} is back")
-            with self.orders(worker).held_back():
-                other.result()
+            with self.held_back(*others):
+                wait_for(lambda: self.ready(worker), f"{worker} is back")
+                with self.held_back(worker):
+                    other.result()
 
     def stop(self, worker: str, order: Order | None = None) -> None:
         """Let a worker stand still, both processes; at once, or where it is ordered to."""
@@ -212,6 +211,14 @@ class CrashedJob:
     def go_on(self, worker: str) -> None:
         """Let a worker that stands still go on; one that does not is left as it is."""
         send(self.processes(worker), signal.SIGCONT)
+
+    @contextmanager
+    def held_back(self, *workers: str) -> Iterator[None]:
+        """Let workers hear nothing for the length of a block: the job gets no further."""
+        with ExitStack() as held:
+            for one in workers:
+                held.enter_context(self.orders(one).held_back())
+            yield
 
     def succeed(self) -> None:
         """Start another coordinator beside the one that there is, and take it for the job's."""

@@ -83,7 +83,8 @@ def test_leader_of_three_killed_in_mid_round_shows_nowhere(
                 name = f"chiron.{job.job.policy.name}.{topic}"
                 number = leader_of(broker, Partition(name, 0))
                 in_mid_round(job, f"leader of {topic}", lambda one=number: cluster.kill(one))  # type: ignore[misc]
-                cluster.restart(number, LIMIT)
+                with job.held_back(*job.trainers):
+                    cluster.restart(number, LIMIT)
             assert_nothing_shows(job, members, asker, other, ends_well(job))
         report(job.recoveries)
 
