@@ -17,6 +17,7 @@ import re
 from typing import Final, TextIO
 
 from chiron_stream.errors import BugFound
+from chiron_stream.telemetry import LOGGED
 
 Value = bool | int | float | str
 
@@ -29,14 +30,10 @@ EVENTS: Final[dict[str, tuple[int, dict[str, type]]]] = {
     "topic.changed": (logging.INFO, {"topic": str, "what": str}),
     "service.ended": (logging.WARNING, {"service": str, "exit_code": int, "restart": bool}),
     "service.started": (logging.INFO, {"service": str, "pid": int}),
-    "worker.progress": (
-        logging.INFO,
-        {
-            **dict.fromkeys(("role", "state", "waiting_for"), str),
-            **dict.fromkeys(("epoch", "round", "version", "release", "workers"), int),
-            **dict.fromkeys(("accepted", "trained", "void", "parked"), int),
-        },
-    ),
+    "worker.health": (logging.WARNING, {"role": str, "health": str, "reason": str}),
+    "worker.metrics": (logging.INFO, {"role": str, "address": str}),
+    "worker.progress": (logging.INFO, dict(LOGGED)),
+    "worker.stalled": (logging.ERROR, {"role": str, "reason": str, "seconds": float}),
     "writer.finished": (logging.ERROR, {"transactional_id": str, "code": str}),
     "writer.started": (logging.INFO, {"transactional_id": str, "seconds": float}),
 }

@@ -43,3 +43,10 @@ IMPORT: Final = 120.0
 
 ANSWER: Final = 30.0
 """A client's query, until its answer; halfway the same bytes are sent again."""
+
+STALL: Final = 120.0
+"""A coordinator, a predictor or a starting core without a sign of work; then its worker is red, and
+after as long again it ends. A trainer has its policy's step deadline."""
+
+BROKER_SILENT: Final = 20.0
+"""A broker that tells a worker nothing; then the worker is red."""

@@ -94,6 +94,7 @@ class RunningJob:
             broker.connect()
             apply(load_catalogue(), self.job.policy.name, broker.administration())
         self.directory.run.mkdir(exist_ok=True)
+        self._forget()
         self._start_quoting()
         for role, count in self._workers.items():
             for number in range(count):
@@ -120,6 +121,7 @@ class RunningJob:
             *("--bootstrap-servers", self.bootstrap_servers),
             *("--quoting-service", str(self.directory.quoting)),
             *("--status", str(run / f"{name}.json")),
+            *("--metrics", "127.0.0.1:0"),
             "--with-starter",
             *self._flags,
         ]
@@ -139,6 +141,10 @@ class RunningJob:
         if self.kafka is not None:
             self.kafka.stop()
             self.kafka = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove what workers said that have ended, however they did."""
         for status in self.directory.run.glob("*.json"):
             status.unlink()
 

@@ -231,20 +231,37 @@ class Hint(Document):
 
 @dataclass(frozen=True)
 class Progress(Document):
-    """Counts for the courier's telemetry: rounds and states, never rows, rates or values."""
+    """Counts for the courier's telemetry: rounds and states, never rows, rates or values.
+
+    A coordinator tells of its job: ``waiting`` shards are accepted and not trained, ``open_slots``
+    those of the round without a result, ``quarantined`` counts boots. A trainer or predictor tells
+    of itself: the ``release`` that it serves, ``tasks`` taken, and whether it is ``busy`` with one;
+    while it is, the same counts told again say that it moves. What is not told is 0.
+    """
 
     KIND: ClassVar[int] = 418
     state: Name
-    epoch: int
-    round: int
-    version: int
-    release: int
-    accepted: int
-    trained: int
-    void: int
-    parked: int
-    workers: int
-    waiting_for: Name
+    waiting_for: Name = ""
+    epoch: int = 0
+    round: int = 0
+    version: int = 0
+    release: int = 0
+    accepted: int = 0
+    waiting: int = 0
+    trained: int = 0
+    void: int = 0
+    parked: int = 0
+    open_slots: int = 0
+    trainers: int = 0
+    predictors: int = 0
+    quarantined: int = 0
+    tasks: int = 0
+    busy: bool = False
+
+    @property
+    def workers(self) -> int:
+        """How many trainers and predictors are alive."""
+        return self.trainers + self.predictors
 
 
 @dataclass(frozen=True)

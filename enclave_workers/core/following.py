@@ -9,7 +9,7 @@ from typing import Final
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.canonical import EncodingRefused
-from chiron_stream.wire.courier import Line, Lines, Progress, Send
+from chiron_stream.wire.courier import Line, Lines, Send
 from chiron_stream.wire.receipts import Rejected
 from chiron_stream.wire.tasks import Task
 from enclave_workers.core.link import Link
@@ -57,7 +57,7 @@ def _follow(
     take_others: Callable[[list[Line], float], None],
     welcomed: Callable[[], None],
 ) -> None:
-    told = ""
+    greeted = False
     while beats.error is None:
         if link.draining:
             membership.leave()
@@ -65,12 +65,10 @@ def _follow(
         answer = link.poll(BATCH, WAIT_MS)
         others = _heard(link, membership, answer, take_task)
         take_others(others, answer.now / 1000)
-        state = "ready" if membership.welcomed else "joining"
-        if state != told:
-            told = state
-            if membership.welcomed:
-                welcomed()
-            link.progress(_progress(state))
+        if membership.welcomed and not greeted:
+            greeted = True
+            welcomed()
+        membership.telling.be("ready" if greeted else "joining")
     raise beats.error
 
 
@@ -87,7 +85,7 @@ def _heard(
             continue
         try:
             for task in membership.heard(line, answer.now // 1000):
-                take_task(task)
+                _take(membership, task, take_task)
         except (TamperDetected, EncodingRefused) as error:
             if error.code != "REPEAT":
                 reject(link, membership.boot.id, line, error.code)
@@ -96,5 +94,10 @@ def _heard(
     return others
 
 
-def _progress(state: str) -> Progress:
-    return Progress(state, 0, 0, 0, 0, 0, 0, 0, 0, 0, "" if state == "ready" else "coordinator")
+def _take(membership: Membership, task: Task, take_task: Callable[[Task], None]) -> None:
+    membership.telling.begin()
+    try:
+        take_task(task)
+        membership.telling.serves(task)
+    finally:
+        membership.telling.end()

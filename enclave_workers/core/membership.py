@@ -26,6 +26,7 @@ from chiron_stream.wire.workers import (
 from enclave_workers.core.boot import Boot
 from enclave_workers.core.link import CourierGone, Link
 from enclave_workers.core.tee import Tee
+from enclave_workers.core.telling import Telling
 
 HEARTBEAT_SECONDS = 1.0
 """Between two heartbeats (``docs/operating.md``)."""
@@ -47,6 +48,7 @@ class Membership:
         self._link = link
         self._job = job
         self._now = now
+        self.telling = Telling(link, job.policy.schedule.step_deadline)
         self.boot = Boot(job, role, tee, now)
         self._epoch = 0
         self._coordinator: tuple[bytes, bytes] | None = None
@@ -178,8 +180,9 @@ class Membership:
             self.report("workers", Leaving())
 
     def at_work(self, task: bytes, step: int) -> None:
-        """Note what the next heartbeat says."""
+        """Note what the next heartbeat says; the courier learns that the task moves, not how."""
         self._beat = Heartbeat(task, step)
+        self.telling.move(self._beats)
 
     def beat(self) -> None:
         """Append one heartbeat, if a coordinator has welcomed this boot."""

@@ -8,7 +8,6 @@ SIGTERM; the core follows, for its connection is gone.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import signal
@@ -22,22 +21,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from chiron_stream import events
+from chiron_stream import events, timeouts
 from chiron_stream.attestation.evidence import ROLES
 from chiron_stream.attestation.verification import short
 from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.groups import Group, Joining
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.cli.common import EXIT_CODES
-from chiron_stream.errors import ChironError, EvidenceRefused, UsageRefused
+from chiron_stream.errors import ChironError, EvidenceRefused, Timeout, UsageRefused
 from chiron_stream.job import file
 from chiron_stream.settings import resolve
 from chiron_stream.simulation.files import core_measurement
 from chiron_stream.simulation.relay import relay
-from chiron_stream.wire import courier
 from enclave_workers.courier.effects import Effects, no_point
 from enclave_workers.courier.environment import core_environment, keep_freed_memory
+from enclave_workers.courier.exporter import endpoint, exported
+from enclave_workers.courier.health import Verdict, deadline_of
 from enclave_workers.courier.serving import Outside, Server
+from enclave_workers.courier.telemetry import Board
+from enclave_workers.courier.watch import Watch
 
 CORE: Final = (sys.executable, "-m", "enclave_workers.core")
 ACCEPT_SECONDS: Final = 60.0
@@ -56,6 +58,8 @@ connection is gone, and it has nothing to save: whoever waits for a worker's end
 
 QUOTE_SECONDS: Final = 10.0
 TERMINATED: Final = 128 + signal.SIGTERM
+MOST_SECONDS: Final = 86_400.0
+"""Of a deadline."""
 
 
 def main(
@@ -102,8 +106,27 @@ def _parser() -> argparse.ArgumentParser:
         help='starts the core instead of this Python, such as "gramine-sgx trainer"',
     )
     parser.add_argument("--status", type=Path, metavar="FILE", help="where counts are written")
+    parser.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="serve /metrics and /healthz there; HOST is 127.0.0.1 by default, port 0 a free one",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=_seconds,
+        metavar="SECONDS",
+        help="without progress for so long the worker is red, for twice as long it ends "
+        f"(a trainer: the policy's step deadline; others {timeouts.STALL:g})",
+    )
     parser.add_argument("--with-starter", action="store_true", help="end when standard input ends")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"more than 0 and less than {MOST_SECONDS:g}")
+    return seconds
 
 
 def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str], None]) -> int:
@@ -112,6 +135,7 @@ def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str
     job = file.loads(text)
     if core is CORE and not flags.core:
         _check_core(job, flags.role)
+    where = endpoint(flags.metrics) if flags.metrics else None
     settings = resolve({"bootstrap_servers": flags.bootstrap_servers}, os.environ, flags.config)
     servers = flags.bootstrap_servers or job.bootstrap_servers
     catalogue = load_catalogue()
@@ -121,9 +145,13 @@ def _run(flags: argparse.Namespace, core: Sequence[str], at_point: Callable[[str
         broker.connect()
         join = _joining(servers, settings.kafka, job.policy.name)
         effects = Effects(broker, catalogue, job.policy.name, at_point, join)
-        server = Server(effects, outside, Telemetry(flags.role, flags.status, effects).told)
+        deadline = flags.deadline or deadline_of(flags.role, job.policy.schedule.step_deadline)
+        board = Board(flags.role, os.getpid(), time.time())
+        watch = Watch(board, effects, deadline, flags.status)
+        server = Server(effects, outside, watch.told, watch.asked)
         try:
-            return _with_core(flags, core, server)
+            with exported(board, watch.fields, where):
+                return _with_core(flags, core, server, watch)
         finally:
             effects.close()
 
@@ -170,18 +198,23 @@ def _relay(directory: Path | None) -> Callable[[bytes], bytes] | None:
     return lambda request: relay(directory, request, QUOTE_SECONDS)
 
 
-def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server) -> int:
+def _with_core(flags: argparse.Namespace, core: Sequence[str], server: Server, watch: Watch) -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = shlex.split(flags.core) if flags.core else [*core, flags.role]
         process = _start(command, listener.getsockname()[1])
         ending = _Ending(process, server, with_starter=flags.with_starter)
-        connection = _accepted(listener, process)
-        if connection is None:
-            process.kill()
-        else:
-            with connection:
-                _serve(connection, server, ending)
-        code = ending.wait()
+        watch.start(ending.stall)
+        try:
+            connection = _accepted(listener, process)
+            if connection is None:
+                process.kill()
+            else:
+                with connection:
+                    _serve(connection, server, ending)
+            code = ending.wait()
+        finally:
+            watch.stop()
+    ending.check()
     if server.ended is not None:
         words = server.ended
         sys.stderr.write(f"chiron {flags.role}: error: {words.message} [{words.code}]\n")
@@ -232,6 +265,7 @@ class _Ending:
         self._core = core
         self._connection: socket.socket | None = None
         self._server = server
+        self._stalled: Verdict | None = None
         self.asked = False
         signal.signal(signal.SIGTERM, lambda *_: self.end())
         signal.signal(signal.SIGINT, lambda *_: self.end())
@@ -260,6 +294,22 @@ class _Ending:
             timer.daemon = True
             timer.start()
 
+    def stall(self, verdict: Verdict) -> None:
+        """End a core that makes no progress, from a thread; it has nothing left to say."""
+        self._stalled, self.asked = verdict, True
+        self._core.kill()
+        self._shut()
+
+    def check(self) -> None:
+        """Raise :class:`Timeout` if the core made no progress."""
+        if self._stalled is not None:
+            raise Timeout(
+                "the core makes no progress",
+                code="STALLED",
+                expected="a sign of work within the deadline",
+                got=f"{self._stalled.reason} for {self._stalled.seconds:.0f} s",
+            )
+
     def _shut(self) -> None:
         if self._connection is not None:
             with suppress(OSError):  # the core has gone first
@@ -272,25 +322,6 @@ class _Ending:
         except subprocess.TimeoutExpired:
             self._core.kill()
             return self._core.wait()
-
-
-class Telemetry:
-    """Counts of a core, to the log and to a status file; an allow-list of fields."""
-
-    def __init__(self, role: str, path: Path | None, effects: Effects) -> None:
-        self._role = role
-        self._path = path
-        self._effects = effects
-
-    def told(self, progress: courier.Progress) -> None:
-        """Show what a core says of itself."""
-        fields = {name: getattr(progress, name) for name in courier.Progress.__annotations__}
-        del fields["KIND"]
-        shown = {**fields, "waiting_for": progress.waiting_for or "nothing"}
-        events.emit("worker.progress", role=self._role, **shown)
-        if self._path is not None:
-            status = {"role": self._role, "pid": os.getpid(), **fields}
-            self._effects.show(self._path, json.dumps(status))
 
 
 if __name__ == "__main__":

@@ -140,6 +140,22 @@ class Effects:
         """Return how far a partition reaches."""
         return self._broker.watermarks(self.place(topic, partition))
 
+    def reading(self) -> list[tuple[str, int, int]]:
+        """Return how far the core has come in what it follows: topic, next offset, end.
+
+        For telemetry, from another thread; ``end`` is what a reader of that kind can come to.
+
+        :raises ChironError: the broker does not answer.
+        """
+        found = []
+        for follower in list(self._followers):
+            committed = follower.isolation is Isolation.READ_COMMITTED
+            for place, position in follower.positions().items():
+                marks = self._broker.watermarks(place)
+                end = marks.stable if committed else marks.high
+                found.append((self._topics[place.topic], position, end))
+        return found
+
     def follow(self, topic: str, partition: int, offset: int, *, committed: bool) -> None:
         """Read a partition ahead from an offset on; begins with the next :meth:`poll`."""
         isolation = Isolation.READ_COMMITTED if committed else Isolation.READ_UNCOMMITTED
@@ -172,7 +188,7 @@ class Effects:
         self._at("poll.before")
         for isolation, start in self._wanted.items():
             reader = self._broker.reader(start, isolation=isolation)
-            self._followers.append(Follower(reader, self._arrived))
+            self._followers.append(Follower(reader, start, isolation, self._arrived))
         self._wanted = {}
         with self._arrived:
             self._arrived.wait_for(self._anything, seconds)

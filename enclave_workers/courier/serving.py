@@ -32,18 +32,28 @@ class Outside:
     collateral: tuple[Path, Path] | None = None
 
 
+def _unheard(_request: courier.Request) -> None:
+    """Tell nobody."""
+
+
 class Server:
     """Serves one core until it closes its connection.
 
     :param told: gets every :class:`~chiron_stream.wire.courier.Progress`.
+    :param asked: gets every request that was answered.
     """
 
     def __init__(
-        self, effects: Effects, outside: Outside, told: Callable[[courier.Progress], None]
+        self,
+        effects: Effects,
+        outside: Outside,
+        told: Callable[[courier.Progress], None],
+        asked: Callable[[courier.Request], None] = _unheard,
     ) -> None:
         self._effects = effects
         self._outside = outside
         self._told = told
+        self._asked = asked
         self.ended: courier.Ended | None = None
         self.draining = False
         """Set, from any thread or signal handler, to ask the core for its end."""
@@ -52,7 +62,9 @@ class Server:
         """Answer until end of file."""
         while (data := _receive_frame(connection)) is not None:
             try:
-                answer = self._answer(courier.read_request(data))
+                request = courier.read_request(data)
+                answer = self._answer(request)
+                self._asked(request)
             except ChironError as error:
                 kind = type(error).__name__
                 answer = courier.Untaken(kind, error.code, str(error)[:600])

@@ -105,8 +105,8 @@ def test_coordinator_welcomes_no_worker_of_other_code_and_says_so_on_rejected(
             eventually(lambda: bool(jobs.rejected(honest.job)), "the join is rejected")
             (join,) = jobs.rejected(honest.job)
             assert (join.topic, join.offset, join.code) == ("workers", 0, "EVIDENCE")
-            assert jobs.progress(directory, "trainer-0")["state"] == "joining"
-            assert jobs.progress(directory)["workers"] == 0
+            jobs.reaches(directory, "joining", "trainer-0")
+            assert jobs.progress(directory)["trainers"] == 0
             assert jobs.records(honest.job, "tasks") == []
         finally:
             trainer.stop()

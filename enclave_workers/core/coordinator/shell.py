@@ -269,7 +269,11 @@ class Coordinator:
             trained=state.count(ShardStatus.TRAINED),
             void=state.count(ShardStatus.VOID),
             parked=state.count(ShardStatus.PARKED),
-            workers=len(state.live("trainer")) + len(state.live("predictor")),
+            waiting=state.count(ShardStatus.ACCEPTED),
+            open_slots=sum(one.result is None for one in state.round.slots) if state.round else 0,
+            trainers=len(state.live("trainer")),
+            predictors=len(state.live("predictor")),
+            quarantined=sum(one.quarantined for one in state.workers.values()),
             waiting_for=waiting,
         )
         if progress != self._told:
