@@ -46,7 +46,8 @@ ANSWER: Final = 30.0
 
 STALL: Final = 120.0
 """A coordinator, a predictor or a starting core without a sign of work; then its worker is red, and
-after as long again it ends. A trainer has its policy's step deadline."""
+after as long again it ends. A trainer has its policy's step deadline. An idle worker that reads
+nothing of what there is is red too."""
 
-BROKER_SILENT: Final = 20.0
+BROKER_SILENT: Final = 30.0
 """A broker that tells a worker nothing; then the worker is red."""

@@ -39,6 +39,12 @@ class Signs:
     told: bool = False
     busy: bool = False
 
+    def forgive(self, seconds: float) -> None:
+        """Count time in which nobody looked for nothing: the courier itself stood still."""
+        self.work += seconds
+        self.broker += seconds
+        self.reading += seconds
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -85,6 +91,6 @@ def judge(signs: Signs, deadline: float, now: float) -> Verdict:
         return Verdict(reason, idle, ends=idle > ENDS * allowed)
     if now - signs.broker > timeouts.BROKER_SILENT:
         return Verdict("broker", now - signs.broker)
-    if not signs.busy and now - signs.reading > deadline:
+    if not signs.busy and now - signs.reading > timeouts.STALL:
         return Verdict("behind", now - signs.reading)
     return Verdict()

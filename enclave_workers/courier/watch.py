@@ -21,6 +21,9 @@ from enclave_workers.courier.telemetry import Board
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the signs; what a core tells is shown sooner."""
 
+STOOD_STILL: Final = 5.0
+"""Seconds between two looks by which the courier knows that it was stopped, and blames nobody."""
+
 PAUSE_SECONDS: Final = 0.1
 """Between two status files, at least."""
 
@@ -98,9 +101,14 @@ class Watch:
             return self._board.fields(verdict, time.time())
 
     def _look(self) -> None:
+        before = time.monotonic()
         while not self._stop.is_set():
             self._changed.wait(LOOK_SECONDS)
             self._changed.clear()
+            now = time.monotonic()
+            if now - before > STOOD_STILL:
+                self._signs.forgive(now - before)
+            before = now
             self._judge()
             self._write()
             self._stop.wait(PAUSE_SECONDS)

@@ -170,9 +170,11 @@ def test_status_of_a_finished_job(finished: Finished) -> None:
         "shards: 8 accepted, 8 trained, 0 void, 0 parked",
         "rejected records: 0",
     ]
-    assert re.fullmatch(r"coordinator-0: finished \(process \d+\)", coordinator)
-    assert re.fullmatch(r"predictor-0: ready \(process \d+\)", predictor)
-    assert re.fullmatch(r"trainer-0: ready \(process \d+\)", trainer)
+    end = r", progress \d+ s ago \(process \d+\)"
+    rate = r"(, \d\.\d rounds a second)?"
+    assert re.fullmatch(rf"coordinator-0: green, finished{rate}{end}", coordinator)
+    assert re.fullmatch(rf"predictor-0: green, ready, serves release 8, \d+ tasks{end}", predictor)
+    assert re.fullmatch(rf"trainer-0: green, ready, 8 tasks{end}", trainer)
 
 
 def test_status_as_json_is_an_envelope_for_the_job_and_for_each_worker(

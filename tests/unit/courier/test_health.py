@@ -76,7 +76,9 @@ def test_worker_whose_broker_says_nothing_is_red_and_stays() -> None:
 
 
 def test_idle_worker_that_reads_nothing_of_what_there_is_is_behind() -> None:
-    signs = fresh(IDLE, HOURS, reading=HOURS - DEADLINE - 1)
+    """The broker is asked every few seconds: a short deadline of its own makes nobody red."""
+    assert judge(fresh(IDLE, HOURS, reading=HOURS - 60), 2.0, HOURS).health == "green"
+    signs = fresh(IDLE, HOURS, reading=HOURS - timeouts.STALL - 1)
     assert judge(signs, DEADLINE, HOURS).reason == "behind"
     assert not judge(signs, DEADLINE, HOURS + 1).ends
 
@@ -84,6 +86,13 @@ def test_idle_worker_that_reads_nothing_of_what_there_is_is_behind() -> None:
 def test_worker_at_work_need_not_read() -> None:
     signs = fresh(BUSY, HOURS, reading=0.0)
     assert judge(signs, DEADLINE, HOURS).health == "green"
+
+
+def test_time_in_which_the_courier_itself_was_stopped_makes_nobody_red() -> None:
+    signs = fresh(BUSY, 100.0)
+    assert judge(signs, DEADLINE, 100.0 + HOURS).ends
+    signs.forgive(HOURS)
+    assert judge(signs, DEADLINE, 101.0 + HOURS).health == "green"
 
 
 def test_standing_still_comes_before_other_reasons() -> None:

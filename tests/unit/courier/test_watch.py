@@ -207,7 +207,10 @@ def test_silent_broker_makes_red_and_its_answer_green(
     assert watched.ends == []
 
 
-def test_worker_that_reads_nothing_is_behind(watched: Watched, effects: Effects) -> None:
+def test_worker_that_reads_nothing_is_behind(
+    watched: Watched, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chiron_stream.timeouts.STALL", 1.0)
     append(effects, "control", 3)
     effects.follow("control", 0, 0, committed=False)
     effects.poll(1, 5.0)
