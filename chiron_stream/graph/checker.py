@@ -4,9 +4,11 @@
 The train graph runs on the meta device, forward and backward, at two rows, at ``batch_size`` and
 at one more (a remainder of one row joins the batch before); the eval graph at two rows, at the
 predictors' batch and at one more. That settles every shape and element type, bounds the memory,
-and shows that the loss is one number and that a prediction has as many rows as the batch.
+and shows that the loss is one number and that a prediction has as many rows as the batch. At the
+predictors' batch each row is followed through the eval graph, so that no prediction comes from a
+neighbour (:mod:`chiron_stream.graph.per_example`).
 
-What is not checked: that the rows of an eval graph do not depend on each other; how long it runs.
+What is not checked: how long it runs.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from chiron_stream.graph.interpreter import (
 )
 from chiron_stream.graph.meter import Meter
 from chiron_stream.graph.ops import OPS
+from chiron_stream.graph.per_example import RowTracker
 from chiron_stream.graph.rules import counted, where, written_by
 
 SMALLEST_BATCH: Final = 2
@@ -119,17 +122,26 @@ def _check_eval(parsed: Definition, limits: Limits) -> tuple[tuple[int, ...], in
     shapes = set()
     for rows in (SMALLEST_BATCH, limits.prediction_batch, limits.prediction_batch + 1):
         values = _declare(parsed, rows)
+        tracker = RowTracker(parsed, rows) if rows == limits.prediction_batch else None
         with Meter(limits.max_activation_bytes, "eval graph") as meter, torch.no_grad():
-            made = ready.run(values, rows, partial(_inspect, training=False))
+            made = ready.run(values, rows, partial(_inspect_eval, tracker))
         if made.dim() == 0 or made.shape[0] != rows or made.dtype != torch.float32:
             got = f"{made.dtype} of shape {list(made.shape)} for {rows} rows"
             expected = "float32 with one entry for each row"
             _refuse("$.eval.output is no prediction", "GRAPH_SHAPE", expected, got)
+        if tracker is not None:
+            tracker.check_output()
         shapes.add(tuple(made.shape[1:]))
     if len(shapes) != 1:
         expected = "one shape for each row, whatever the batch"
         _refuse("$.eval.output is no prediction", "GRAPH_SHAPE", expected, f"{sorted(shapes)}")
     return shapes.pop(), meter.bytes
+
+
+def _inspect_eval(tracker: RowTracker | None, node: Node, values: Mapping[int, Value]) -> None:
+    _inspect(node, values, training=False)
+    if tracker is not None:
+        tracker.follow(node, values)
 
 
 def _declare(parsed: Definition, rows: int) -> dict[int, torch.Tensor]:

@@ -22,9 +22,9 @@ from chiron_stream.clients.identity import Identity
 from chiron_stream.local.directory import create
 from chiron_stream.local.running import RunningJob
 from chiron_stream.recipe import Recipe
-from tests.crash.killing import wait_for
 from tests.crash.publishers import LIMIT, Moment, Publisher
 from tests.crash.senders import RECORDS_PER_SHARD, SHARDS, Sender, sender, terms
+from tests.crash.waiting import wait_for
 from tests.crash.watching import Log, Session
 from tests.jobs import jobs
 from tests.jobs.command import CHIRON

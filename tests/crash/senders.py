@@ -13,7 +13,7 @@ from torch import nn
 
 from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.job.terms import Terms
-from chiron_stream.recipe import Constant, Round, parameters_sha256, reference_loop
+from chiron_stream.recipe import Constant, Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.wire.receipts import Plan
 from tests.jobs import jobs
 from tests.jobs.jobs import BATCH, CLASSES, DATA_SET, NUMBERS, OPTIMIZER, Table
@@ -91,7 +91,8 @@ def rounds(senders: Mapping[bytes, Sender], plans: Sequence[Plan]) -> Iterator[R
             span = slice(first, first + shard.rows)
             inputs.append(np.stack([table[name][span] for name in NUMBERS], axis=1))
             target += [CLASSES.index(one) for one in table["size"][span]]
-        yield Round({"input": np.concatenate(inputs)}, np.array(target), slot.seed, BATCH)
+        rows = Slot({"input": np.concatenate(inputs)}, np.array(target), slot.seed)
+        yield Round([rows], BATCH)
 
 
 def reference(senders: Mapping[bytes, Sender], plans: Sequence[Plan]) -> str:

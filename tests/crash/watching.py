@@ -17,8 +17,8 @@ from chiron_stream.wire.control import ControlRecord, read_header
 from chiron_stream.wire.document import kind_of
 from chiron_stream.wire.session import SessionOpen, read_hello
 from chiron_stream.wire.shards import record_name, shard_digest
-from tests.crash.killing import wait_for
 from tests.crash.senders import RECORDS_PER_SHARD
+from tests.crash.waiting import wait_for
 from tests.jobs import jobs
 
 PARTITIONS: Final = (("control", 0), *(("shards", number) for number in range(4)))

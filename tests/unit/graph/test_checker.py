@@ -138,8 +138,8 @@ def test_check_refuses_a_prediction_whose_shape_depends_on_the_batch() -> None:
     error = refusal(changed(lambda table: table.__setitem__(
         "eval", {"nodes": nodes, "output": 10}
     )))  # fmt: skip
-    assert error.code == "GRAPH_SHAPE"
-    assert "one shape" in str(error)
+    assert error.code == "GRAPH_ROWS_MIXED"
+    assert "rows of a batch apart" in str(error)
 
 
 NORM_OF_ONE_NUMBER = [

@@ -1,0 +1,428 @@
+"""Whether each prediction comes from its own row alone: followed through an eval graph, op by op.
+
+Clients share a batch, so that an answer must not tell of a neighbour, nor of its place. A value of
+an eval graph either does not depend on rows at all, or has them on one axis: ``Apart(axis,
+group)``, with ``group`` entries for each row, one row behind the other, which is what merging the
+rows' axis with those behind it gives. Each operation either keeps rows apart, and this says on
+which axis, or is refused: one that reduces, mixes, cuts or reorders the rows' axis, or that puts a
+tensor with an entry for each *place* beside it.
+
+It runs beside the check's run without data, at the very batch size that predictors use, so that
+shapes are those of the run: nothing here is symbolic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final, NoReturn
+
+from chiron_stream.errors import RecipeRefused
+from chiron_stream.graph.definition import Argument, Definition, Node, Ref, Times, references
+from chiron_stream.graph.interpreter import Value, tensors_of, value_of
+from chiron_stream.graph.operation import Axis
+from chiron_stream.graph.ops import OPS
+from chiron_stream.graph.rules import where
+
+Shape = tuple[int, ...]
+
+PLANES: Final = {"conv1d": 1, "conv1d_padded": 1, "conv2d": 2, "conv2d_padded": 2}
+"""Dimensions that a convolution mixes besides its channels."""
+
+POOLS: Final = {
+    **dict.fromkeys(("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d"), 1),
+    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), 2),
+}
+"""Dimensions that a pooling mixes: the last ones."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Rows stand on ``axis``, ``group`` entries for each, one row behind the other."""
+
+    axis: int
+    group: int = 1
+
+
+Spot = Apart | None
+"""Where a value has the rows; None: it depends on none."""
+
+
+class _Mixed(Exception):
+    """An operation that does not keep rows apart; says what of it."""
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """A tensor argument: where its rows are, and its shape."""
+
+    spot: Spot
+    shape: Shape
+
+    @property
+    def from_right(self) -> int:
+        """The rows' axis, counted from the right: -1 is the last."""
+        if self.spot is None:
+            raise _Mixed("an operand without rows")
+        return self.spot.axis - len(self.shape)
+
+
+class Call:
+    """One node at work: its arguments by name, and the shape of its result."""
+
+    def __init__(
+        self, node: Node, values: Mapping[int, Value], spots: Mapping[int, Spot], rows: int
+    ) -> None:
+        names = [name for name, _ in OPS[node.op].arguments]
+        self.arguments: dict[str, Argument] = dict(zip(names, node.arguments, strict=True))
+        self.op = node.op
+        self.rows = rows
+        self.shape: Shape = tuple(tensors_of(values[node.id])[0].shape)
+        self._values = values
+        self._spots = spots
+
+    def operand(self, name: str) -> _Operand | None:
+        """Return a tensor argument; None where it is absent or a number."""
+        found = self.arguments[name]
+        return self.of(found) if isinstance(found, Ref) else None
+
+    def of(self, reference: Ref) -> _Operand:
+        """Return what a reference names."""
+        shape = tuple(value_of(reference, self._values).shape)
+        return _Operand(self._spots.get(reference.id), shape)
+
+    @property
+    def operands(self) -> list[_Operand]:
+        """All tensor arguments, those of lists too."""
+        return [self.of(one) for one in references(tuple(self.arguments.values()))]
+
+    def needed(self, name: str) -> _Operand:
+        """Return a tensor argument that is there."""
+        found = self.operand(name)
+        if found is None:
+            raise _Mixed(f"{name} is no tensor")
+        return found
+
+    def number(self, name: str) -> Any:
+        """Return an argument that is no tensor."""
+        return self.arguments[name]
+
+    def fixed(self, *names: str) -> None:
+        """Refuse arguments that depend on rows."""
+        for name in names:
+            found = self.operand(name)
+            if found is not None and found.spot is not None:
+                raise _Mixed(f"{name} depends on rows")
+
+    def dimension(self, name: str, rank: int) -> int:
+        """Return a dimension, counted from the left."""
+        return int(self.number(name)) % rank
+
+
+Rule = Callable[[Call], Spot]
+
+
+class RowTracker:
+    """Follows the rows of a batch through an eval graph.
+
+    :param rows: of the batch, as predictors run it.
+    """
+
+    def __init__(self, definition: Definition, rows: int) -> None:
+        self._rows = rows
+        self._spots: dict[int, Spot] = {one.id: Apart(0) for one in definition.inputs}
+        self._output = definition.evaluate.output
+
+    def follow(self, node: Node, values: Mapping[int, Value]) -> None:
+        """Take one node that has run.
+
+        :raises RecipeRefused: GRAPH_ROWS_MIXED, naming the node: it does not keep rows apart.
+        """
+        call = Call(node, values, self._spots, self._rows)
+        try:
+            self._spots[node.id] = _spot(call)
+        except _Mixed as error:
+            place = where(node, training=False)
+            _refuse(f"{place} does not keep the rows of a batch apart", str(error))
+
+    def check_output(self) -> None:
+        """Refuse predictions that are not one for each row, in the order of rows.
+
+        :raises RecipeRefused: GRAPH_ROWS_MIXED.
+        """
+        found = self._spots.get(self._output)
+        if found != Apart(0):
+            got = "rows on another axis" if found else "no row's values"
+            _refuse("$.eval.output is no prediction of each row", got)
+
+
+def _spot(call: Call) -> Spot:
+    if call.op in ("expand", "expand_as"):
+        return _RULES[call.op](call)
+    if all(one.spot is None for one in call.operands):
+        return None
+    rule = _RULES.get(call.op)
+    if rule is None and OPS[call.op].axis is Axis.EACH:
+        rule = _each
+    if rule is None:
+        raise _Mixed("it has no rule that keeps rows apart")
+    return rule(call)
+
+
+def _aligned(operands: Sequence[_Operand], rank: int) -> Spot:
+    """Return where rows are when operands broadcast against each other."""
+    having = [one for one in operands if one.spot is not None]
+    found = {(one.from_right, one.spot.group) for one in having if one.spot is not None}
+    if len(found) != 1:
+        raise _Mixed("its tensors have rows on different axes")
+    ((right, group),) = found
+    for one in operands:
+        if one.spot is None and len(one.shape) >= -right and one.shape[right] != 1:
+            raise _Mixed("a tensor with an entry for each place stands beside rows")
+    return Apart(rank + right, group)
+
+
+def _each(call: Call) -> Spot:
+    return _aligned(call.operands, len(call.shape))
+
+
+def _prelu(call: Call) -> Spot:
+    call.fixed("weight")
+    found = call.needed("self").spot
+    if found is None or found.axis == 1:
+        raise _Mixed("its channels are the rows")
+    return found
+
+
+def _named(name: str = "self", dim: str = "dim") -> Rule:
+    """Return the rule of an operation that works along one dimension, which stays."""
+
+    def rule(call: Call) -> Spot:
+        one = call.needed(name)
+        if one.spot is not None and call.dimension(dim, len(one.shape)) == one.spot.axis:
+            raise _Mixed("it works along the rows")
+        return one.spot
+
+    return rule
+
+
+def _reshaped(call: Call) -> Spot:
+    """Follow rows through a change of shape, which leaves the order of elements as it is."""
+    one = call.needed("self")
+    if one.spot is None:
+        return None
+    old, new, axis = list(one.shape), list(call.shape), one.spot.axis
+    start = 0
+    while start < axis and start < len(new) and old[start] == new[start]:
+        start += 1
+    if prod(old[start:axis]) != 1:
+        raise _Mixed("it merges the rows with what stands before them")
+    place = next((n for n in range(start, len(new)) if new[n] != 1), start)
+    for_each = one.spot.group * prod(old[axis + 1 :])
+    group, rest = divmod(new[place], call.rows) if place < len(new) else (0, 1)
+    if rest or group * prod(new[place + 1 :]) != for_each:
+        raise _Mixed("it spreads a row over others' places")
+    return Apart(place, group)
+
+
+def _moved(call: Call) -> Spot:
+    one = call.needed("self")
+    rank = len(one.shape)
+    order = list(range(rank))
+    if call.op == "permute":
+        order = [int(n) % rank for n in call.number("dims")]
+    else:
+        first, second = call.dimension("dim0", rank), call.dimension("dim1", rank)
+        order[first], order[second] = order[second], order[first]
+    return None if one.spot is None else Apart(order.index(one.spot.axis), one.spot.group)
+
+
+def _unsqueezed(call: Call) -> Spot:
+    spot = call.needed("self").spot
+    at = call.dimension("dim", len(call.shape))
+    return None if spot is None else Apart(spot.axis + (at <= spot.axis), spot.group)
+
+
+def _shortened(spot: Spot, gone: Sequence[int]) -> Spot:
+    """Return where rows are when other dimensions have gone."""
+    if spot is None:
+        return None
+    return Apart(spot.axis - sum(n < spot.axis for n in gone), spot.group)
+
+
+def _squeezed(call: Call) -> Spot:
+    one = call.needed("self")
+    at = call.dimension("dim", len(one.shape))
+    return one.spot if one.shape[at] != 1 else _shortened(one.spot, [at])
+
+
+def _selected(call: Call) -> Spot:
+    spot = _named()(call)
+    return _shortened(spot, [call.dimension("dim", len(call.needed("self").shape))])
+
+
+def _reduced(call: Call) -> Spot:
+    one = call.needed("self")
+    rank, given = len(one.shape), call.number("dim")
+    dims = [int(n) % rank for n in (given if isinstance(given, tuple) else (given,))]
+    if one.spot is not None and (not dims or one.spot.axis in dims):
+        raise _Mixed("it reduces the rows")
+    return one.spot if call.number("keepdim") else _shortened(one.spot, dims)
+
+
+def _joined(call: Call) -> Spot:
+    operands = call.operands
+    if call.op == "stack":
+        at = call.dimension("dim", len(call.shape))
+        spot = _aligned(operands, len(call.shape) - 1)
+        return None if spot is None else Apart(spot.axis + (at <= spot.axis), spot.group)
+    spot = _aligned(operands, len(call.shape))
+    if spot is not None and call.dimension("dim", len(call.shape)) == spot.axis:
+        raise _Mixed("it puts tensors behind each other along the rows")
+    if any(one.spot is None for one in operands):
+        raise _Mixed("it joins rows with a tensor that is not expanded to them")
+    return spot
+
+
+def _padded(call: Call) -> Spot:
+    one = call.needed("self")
+    pad = call.number("pad")
+    if one.spot is not None and any(pad[-2 * one.from_right - 2 : -2 * one.from_right]):
+        raise _Mixed("it pads the rows")
+    return one.spot
+
+
+def _expanded(call: Call) -> Spot:
+    """Follow rows, or let a tensor that depends on none be the same for each row."""
+    one = call.needed("self")
+    added = len(call.shape) - len(one.shape)
+    if one.spot is not None:
+        return Apart(one.spot.axis + added, one.spot.group)
+    if call.op == "expand_as":
+        other = call.needed("other")
+        return None if other.spot is None else _same_for_each(one, other.spot, added)
+    sizes = call.number("size")
+    axes = [n for n, size in enumerate(sizes) if isinstance(size, Times)]
+    if len(axes) != 1:
+        return None
+    return _same_for_each(one, Apart(axes[0], sizes[axes[0]].factor), added)
+
+
+def _same_for_each(one: _Operand, spot: Apart, added: int) -> Spot:
+    before = spot.axis - added
+    return spot if before < 0 or one.shape[before] == 1 else None
+
+
+def _behind(last: int) -> Rule:
+    """Return the rule of an operation that mixes the last dimensions of its first tensor."""
+
+    def rule(call: Call) -> Spot:
+        first, *others = call.arguments
+        call.fixed(*(name for name in others if isinstance(call.arguments[name], Ref)))
+        one = call.needed(first)
+        if one.spot is None or one.spot.axis >= len(one.shape) - last:
+            raise _Mixed("the rows are among the dimensions that it mixes")
+        return one.spot
+
+    return rule
+
+
+def _normalised(call: Call) -> Spot:
+    return _behind(len(call.number("normalized_shape")))(call)
+
+
+def _first_axis(call: Call) -> Spot:
+    """Rows are samples: on the first axis, before channels."""
+    first, *others = call.arguments
+    call.fixed(*(name for name in others if isinstance(call.arguments[name], Ref)))
+    one = call.needed(first)
+    rank = PLANES.get(call.op)
+    if one.spot is None or one.spot.axis != 0 or rank not in (None, len(one.shape) - 2):
+        raise _Mixed("the rows are not on the first axis, before the channels")
+    return one.spot
+
+
+def _embedded(call: Call) -> Spot:
+    call.fixed("weight")
+    return call.needed("indices").spot
+
+
+def _attended(call: Call) -> Spot:
+    operands = [call.needed(name) for name in ("query", "key", "value")]
+    mask = call.operand("attn_mask")
+    spot = _aligned([*operands, *([mask] if mask else [])], len(call.shape))
+    if spot is None or spot.axis >= len(call.shape) - 2:
+        raise _Mixed("the rows attend to each other")
+    return spot
+
+
+def _multiplied(call: Call) -> Spot:
+    """Rows may be a dimension of batches, or of what is not summed over; never of what is."""
+    names = {"baddbmm": ("batch1", "batch2"), "bmm": ("self", "mat2")}
+    left, right = (call.needed(one) for one in names.get(call.op, ("self", "other")))
+    rank = len(call.shape)
+    if right.spot is None:
+        return _product(left, right, -1, 0 if len(right.shape) == 1 else rank - len(left.shape))
+    if left.spot is None:
+        vector = len(left.shape) == 1 and right.from_right == -1
+        added = -1 if vector else 0 if len(left.shape) == 1 else rank - len(right.shape)
+        return _product(right, left, -2, added)
+    spot = _aligned([left, right], rank)
+    if left.from_right > -3:
+        raise _Mixed("it sums over the rows")
+    return spot
+
+
+def _product(one: _Operand, other: _Operand, summed: int, added: int) -> Spot:
+    """Follow the rows of one factor; the other depends on none.
+
+    :param summed: the dimension of ``one`` that is summed over.
+    :param added: by how much its other dimensions move.
+    """
+    right = one.from_right
+    if one.spot is None or right == (summed if len(one.shape) > 1 else -1):
+        raise _Mixed("it sums over the rows")
+    if right <= -3 and len(other.shape) >= -right and other.shape[right] != 1:
+        raise _Mixed("a tensor with an entry for each place stands beside rows")
+    return Apart(one.spot.axis + added, one.spot.group)
+
+
+def _added_product(call: Call) -> Spot:
+    product = _multiplied(call)
+    rows = _Operand(product, call.shape)
+    return _aligned([rows, call.needed("self")], len(call.shape))
+
+
+_RULES: Final[Mapping[str, Rule]] = {
+    "prelu": _prelu,
+    "softmax": _named(),
+    "log_softmax": _named(),
+    **dict.fromkeys(("flatten", "unflatten", "reshape"), _reshaped),
+    **dict.fromkeys(("transpose", "permute"), _moved),
+    "unsqueeze": _unsqueezed,
+    "squeeze": _squeezed,
+    **dict.fromkeys(("expand", "expand_as"), _expanded),
+    "select": _selected,
+    **dict.fromkeys(("slice", "chunk", "split"), _named()),
+    **dict.fromkeys(("cat", "stack"), _joined),
+    "pad": _padded,
+    **dict.fromkeys(("mean", "sum", "amax", "max", "vector_norm"), _reduced),
+    "linear": _behind(1),
+    "embedding": _embedded,
+    **dict.fromkeys(("layer_norm", "rms_norm"), _normalised),
+    **dict.fromkeys(("batch_norm", "group_norm", *PLANES), _first_axis),
+    **{name: _behind(last) for name, last in POOLS.items()},
+    "attention": _attended,
+    **dict.fromkeys(("matmul", "bmm"), _multiplied),
+    "baddbmm": _added_product,
+}
+
+
+def _refuse(message: str, got: str) -> NoReturn:
+    raise RecipeRefused(
+        message,
+        code="GRAPH_ROWS_MIXED",
+        expected="each prediction from its own row alone, whatever stands beside it",
+        got=got,
+    )
