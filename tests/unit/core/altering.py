@@ -82,6 +82,11 @@ def _replace(records: Records, one: Alteration, foreign: Sequence[Record]) -> No
     records[one.at] = foreign[one.to % len(foreign)]
 
 
+def _parallel(records: Records, one: Alteration, foreign: Sequence[Record]) -> None:
+    """Put, for a record, the one that stands at its place elsewhere: in a fork of this history."""
+    records[one.at] = foreign[one.at % len(foreign)]
+
+
 def _astray(records: Records, one: Alteration, _foreign: Sequence[Record]) -> None:
     """Show a record on the topic of another."""
     records[one.at] = Record(records[one.to % len(records)].topic, records[one.at].value)
@@ -124,6 +129,7 @@ KINDS: Final[Mapping[str, Callable[[Records, Alteration, Sequence[Record]], None
     "double": _double,
     "splice": _splice,
     "replace": _replace,
+    "parallel": _parallel,
     "astray": _astray,
     "join": _join,
     "graft": _graft,

@@ -10,6 +10,7 @@ from typing import Final
 from chiron_stream.attestation.akd import AttestedKeyDocument
 from chiron_stream.errors import ChironError
 from chiron_stream.wire.control import ControlRecord, read_header
+from chiron_stream.wire.document import kind_of
 from chiron_stream.wire.session import SessionOpen
 from chiron_stream.wire.workers import ReportRecord
 from enclave_workers.core.coordinator.events import (
@@ -34,6 +35,9 @@ REFUSALS: Final = {
     *("CHAIN", "EVIDENCE", "ROLE", "UNKNOWN_BOOT"),
 }
 """Every code that a record of an input topic may be refused with."""
+
+RECORDED_EPOCH: Final = 1
+"""The epoch that every recorded report was made in."""
 
 
 class AnotherState(AssertionError):
@@ -149,13 +153,19 @@ def _check_fates(
         place = line.topic, line.offset
         if place in journalled or refused.get(place) in REFUSALS:
             continue
-        if place in refused or not _answered_before(state, line.value):
+        if place in refused or not _for_another_boot(state, line.value):
             raise AnotherState(f"{place} has no fate: {refused.get(place)}")
 
 
-def _answered_before(state: State, value: bytes) -> bool:
-    """Tell whether a record opens a session that an earlier boot of the coordinator admitted."""
+def _for_another_boot(state: State, value: bytes) -> bool:
+    """Tell whether a record is for an earlier boot of the coordinator, or for a later one.
+
+    An open that an earlier boot admitted has been answered; a report that names a later epoch than
+    the recorded one is for whoever has that epoch.
+    """
     try:
+        if kind_of(value) == ReportRecord.KIND:
+            return ReportRecord.unpack(value).epoch > RECORDED_EPOCH
         return SessionOpen.unpack(value).session in state.sessions
     except ChironError:
         return False

@@ -2,13 +2,15 @@
 
 Any number of flips, swaps, drops, cuts, duplications and splices, of the journal and of the chunks
 that snapshots are in, and any word of the courier where the newest snapshot is. Splices come from
-another job and from another history of this one, sealed under the same keys: the worst there is.
+another job and from a fork of this history, which went on otherwise from a place on and is sealed
+under the same keys: the worst there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from copy import deepcopy
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -17,6 +19,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from chiron_stream.errors import TamperDetected
+from chiron_stream.job.policy import Policy
 from chiron_stream.wire import journal as wire
 from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.journal import Entry, EntryHeader, head_of, open_entry
@@ -43,12 +46,11 @@ class AnotherState(AssertionError):
 class Life:
     """A history with snapshots, and the state behind each of its entries."""
 
-    def __init__(self, factor: int, policy: Any = SHORT) -> None:
-        chance = Chance(policy)
+    def __init__(self, chance: Chance, factor: int) -> None:
         self.story: Story = chance.story
+        self.forked_at = len(self.story.journal)
         self.shelf = Shelf()
         self.snapshots: list[int] = []
-        chance.settle()
         for start in range(0, 45, 15):
             chance.live([turn * factor % 2**20 for turn in range(start, start + 15)])
             self._snapshot()
@@ -78,16 +80,22 @@ class Life:
             yield state.pack()
 
 
-LIFE = Life(7919)
-OTHER = Life(6101)
-FOREIGN = [*OTHER.journal, *Life(7919, OPEN).journal]
+def begun(policy: Policy) -> Chance:
+    chance = Chance(policy)
+    chance.settle()
+    return chance
+
+
+BEGUN = begun(SHORT)
+LIFE, FORK = Life(deepcopy(BEGUN), 7919), Life(deepcopy(BEGUN), 6101)
+FOREIGN = [*FORK.journal, *Life(begun(OPEN), 7919).journal]
 
 
 def look(changes: Sequence[Alteration], chunks: Sequence[Alteration], hint: int) -> str:
     """Replay an altered journal; return "same", "prefix", or the code of the refusal."""
     shelf = Shelf([one.value for one in altered(LIFE.journal, changes, FOREIGN)])
     shelf.topics["authority"] = {0: b"activation"}
-    kept = altered(LIFE.chunks, chunks, OTHER.chunks)
+    kept = altered(LIFE.chunks, chunks, FORK.chunks)
     shelf.topics["coordinator-chunks"] = {n: one.value for n, one in enumerate(kept)}
     shelf.hint = hint
     try:
@@ -135,20 +143,25 @@ def test_unaltered_journal_gives_the_same_state(hint: int) -> None:
     assert look([], [], hint) == "same"
 
 
-@pytest.mark.parametrize("kind", ["flip", "swap", "drop", "double", "splice", "replace", "cut"])
+KINDS = ("flip", "swap", "drop", "double", "splice", "replace", "parallel", "cut")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_alteration_is_refused_or_cuts(kind: str) -> None:
-    found = {look([Alteration(kind, at, at + 7, at, 1)], [], -1) for at in range(1, 40)}
+    start = LIFE.forked_at  # before it, what stands in parallel is the same
+    changes = [Alteration(kind, at, at + 7, at, 1) for at in range(start, start + 30)]
+    found = {look([one], [], -1) for one in changes}
     assert found <= ({"prefix"} if kind == "cut" else {"JOURNAL_CHAIN", "JOURNAL_SEAL"})
 
 
 def test_snapshot_of_another_history_of_the_job_gives_states_of_that_one_alone() -> None:
     """Whoever kept it from before a roll-back may as well show all of it: freshness is local."""
-    at = OTHER.snapshots[0]
-    shelf = Shelf([*(one.value for one in LIFE.journal), OTHER.journal[at].value])
-    shelf.topics["coordinator-chunks"] = {n: one.value for n, one in enumerate(OTHER.chunks)}
+    at = FORK.snapshots[0]
+    shelf = Shelf([*(one.value for one in LIFE.journal), FORK.journal[at].value])
+    shelf.topics["coordinator-chunks"] = {n: one.value for n, one in enumerate(FORK.chunks)}
     shelf.hint = len(LIFE.journal)
     found = replayed(shelf, SHORT)
-    assert (found.index, found.state.pack()) == (at + 1, OTHER.states[at])
+    assert (found.index, found.state.pack()) == (at + 1, FORK.states[at])
 
 
 def without_its_predecessor(
@@ -167,7 +180,7 @@ def without_its_index(
 
 NO_PREDECESSOR = (history, "open_entry", without_its_predecessor)
 GUARDS: Mapping[str, tuple[tuple[str, ...], list[tuple[Any, str, object]]]] = {
-    "hash of the record before": (("replace",), [NO_PREDECESSOR]),
+    "hash of the record before": (("parallel",), [NO_PREDECESSOR]),
     "index": (("drop", "swap", "double"), [(history, "open_entry", without_its_index)]),
     "tag, which the next record's hash makes up for": (
         ("flip",),

@@ -15,7 +15,8 @@
 on the coordinator's own events (activations, acknowledgements, losses, timers; imports and merges
 are made anew of the honest state), and nothing else. States are compared as packed bytes, without
 ``positions``: they are hints. Journal indices and heads, which checkpoints name, are those of the
-journal at hand. Every record that is not in the order has a refusal with a name.
+journal at hand. Every record that is not in the order has a refusal with a name, but for reports
+that name a later epoch: they are for a successor, and passed over.
 """
 
 from __future__ import annotations
