@@ -242,8 +242,9 @@ def test_quarantined_boot_is_not_welcomed_back() -> None:
 
 def test_result_of_another_numerics_class_is_refused_with_its_boot() -> None:
     story, first = running()
-    story.tell(first.reports_that(trained(story.slots[0])))
     second = story.join()
+    assert story.slots[1].boot == second.boot
+    story.tell(first.reports_that(trained(story.slots[0])))
     story.tell(second.reports_that(trained(story.slots[1], numerics="class-b")))
     assert story.slots[1].result is None
     assert story.state.workers[second.boot].quarantined
