@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash, report_data
 from chiron_stream.attestation.evidence import ROLES, EvidencePolicy, RoleMeasurements
@@ -33,6 +34,9 @@ from tests.unit.job.builders import JOHN, LAB, MARY, STRANGER, WARD
 
 AUTHORITY = Authority.generate(desk.NOW)
 MEASUREMENT = digest("a core")
+CLIENT = 3
+"""Which of the sessions is the client's."""
+
 ASKED = 3
 """How often a predictor asks for a client's session again: beyond the client's ceiling."""
 
@@ -73,8 +77,10 @@ class Attested(Worker):
     def __init__(self, context: Context, role: str) -> None:
         super().__init__(context, role)
         document = AttestedKeyDocument.unpack(self.akd)
-        life = {"not_before": desk.NOW - 60, "not_after": desk.NOW + 3600}
-        self.akd = replace(document, **life).pack()  # type: ignore[arg-type]
+        parts: dict[str, Any] = {"not_before": desk.NOW - 60, "not_after": desk.NOW + 3600}
+        if role == "coordinator":
+            parts |= {"epoch": 1, "state_version": 1, "journal_head": bytes(32)}
+        self.akd = replace(document, **parts).pack()
         self.akd_hash = akd_hash(self.akd)
         self.secret = desk.secret_of(self.boot)
 
@@ -92,6 +98,7 @@ class Recording:
         self.honest = Honest()
         self.records: list[Record] = []
         self.elsewhere: list[Record] = []
+        self.intruders: dict[str, Record] = {}
         self._desk = desk.Desk()
         with desk.without_models(self.first):
             self._clerk = desk.Clerk(self._desk, self.job)
@@ -154,6 +161,7 @@ class Recording:
             self._member(MARY, Purpose.PUBLISH, "icu", shard("mary", 0), shard("mary", 1)),
             self._member(JOHN, Purpose.PUBLISH, "icu", shard("john", 0), shard("john", 1), Fin(2)),
             self._member(WARD, Purpose.QUERY, ""),
+            self._member(JOHN, Purpose.LISTEN, ""),
             self._member(MARY, Purpose.PUBLISH, "icu", shard("mary", 2), Fin(3)),
         ]
         for party in parties:
@@ -167,8 +175,8 @@ class Recording:
             self._send("workers", self._report(worker, Ready("class-a")))
         while self._train(trainers) or self._waits():
             self._clerk.turn()
-        query = [one for one in self.honest.opens if not self.honest.controls[one]]
-        for session in [*self.honest.opens, *query * ASKED]:
+        sessions = list(self.honest.opens)
+        for session in [*sessions, *[sessions[CLIENT]] * ASKED]:
             self._send("workers", self._report(predictor, GrantRequest(session)))
 
     def _waits(self) -> bool:
@@ -196,20 +204,23 @@ class Recording:
         spare = self._worker("trainer")
         self.elsewhere.append(Record("workers", spare.join_record()))
         self.elsewhere.append(Record("workers", self._report(spare, Ready("class-b"))))
-        for who, hello in self._intruders():
+        for what, who, hello in self._unwelcome():
             member = self.session(who, hello)
-            self.elsewhere.append(Record("control", member.opened.record))
+            self.intruders[what] = Record("control", member.opened.record)
             self.elsewhere.append(Record("control", member.record(shard("intruder", 0))))
+        posing = Attested(self._clerk.context, "coordinator")
+        self.intruders["a coordinator that joins"] = Record("workers", posing.join_record())
+        self.elsewhere += self.intruders.values()
 
-    def _intruders(self) -> Iterator[tuple[Identity, Hello]]:
+    def _unwelcome(self) -> Iterator[tuple[str, Identity, Hello]]:
         """Yield opens that are signed and sealed well, and not to be admitted."""
         publishes = self.hello(MARY, Purpose.PUBLISH)
-        yield STRANGER, self.hello(STRANGER, Purpose.PUBLISH)
-        yield WARD, self.hello(WARD, Purpose.PUBLISH)
-        yield MARY, replace(publishes, job=digest("another job"))
-        yield MARY, replace(publishes, policy_head=digest("another policy"))
-        yield MARY, replace(publishes, coordinator=digest("an older boot"))
-        yield MARY, replace(publishes, answer_partition=1000)
+        yield "a stranger", STRANGER, self.hello(STRANGER, Purpose.PUBLISH)
+        yield "a client that publishes", WARD, self.hello(WARD, Purpose.PUBLISH)
+        yield "another job", MARY, replace(publishes, job=digest("another job"))
+        yield "another policy", MARY, replace(publishes, policy_head=digest("another policy"))
+        yield "an older boot", MARY, replace(publishes, coordinator=digest("an older boot"))
+        yield "no such partition", MARY, replace(publishes, answer_partition=1000)
 
 
 def shard(owner: str, number: int) -> Body:

@@ -33,6 +33,8 @@ from tests.unit.core.chance import OPEN, SHORT, Chance
 from tests.unit.core.shelf import Shelf, replayed
 from tests.unit.core.story import K, Story
 
+pytestmark = pytest.mark.timeout(600)
+
 REFUSALS: Final = {
     *("JOURNAL_CHAIN", "JOURNAL_SEAL", "JOURNAL_GENESIS", "JOURNAL_JOB", "ROLLED_BACK"),
     *("NOT_CANONICAL", "DOES_NOT_OPEN", "CHUNK_MISSING", "CHUNK_NAME", "SNAPSHOT"),

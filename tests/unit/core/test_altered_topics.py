@@ -43,7 +43,7 @@ from chiron_stream.wire.workers import Report, ReportRecord, open_report
 from enclave_workers.core.coordinator import announcing, joining, opening, shell
 from enclave_workers.core.coordinator import step as step_of
 from enclave_workers.core.coordinator.effects import Effect
-from enclave_workers.core.coordinator.events import Opened
+from enclave_workers.core.coordinator.events import Opened, OpenRefused
 from enclave_workers.core.coordinator.joining import scope
 from enclave_workers.core.coordinator.state import At, Context, State
 from tests.unit.core import orders
@@ -52,6 +52,8 @@ from tests.unit.core.arrivals import Recording
 from tests.unit.core.chance import OPEN, SHORT
 from tests.unit.core.desk import Clerk, Desk, served
 from tests.unit.core.orders import AnotherState
+
+pytestmark = pytest.mark.timeout(600)
 
 POLICIES = {
     "closed": SHORT,
@@ -81,10 +83,15 @@ def arrive(
     crashes: Collection[int] = (),
     jumps: Collection[int] = (),
     sizes: Sequence[int] = (1,),
+    last: Record | None = None,
 ) -> tuple[Desk, Clerk, dict[tuple[str, int], str]]:
-    """Serve a job's altered topics, and hold what comes of them against honest orders."""
+    """Serve a job's altered topics, and hold what comes of them against honest orders.
+
+    :param last: a record that comes behind all others.
+    """
     desk, recorded = Desk(crashes, jumps, sizes), recording(job)
-    for record in altered(recorded.records, changes, foreign(job)):
+    records = altered(recorded.records, changes, foreign(job))
+    for record in records if last is None else [*records, last]:
         desk.hand(record)
     clerk, refused = served(desk, recorded.job, recorded.first)
     orders.check(recorded.honest, desk, clerk, refused)
@@ -108,7 +115,7 @@ def whatever_happens(*kinds: str) -> Callable[[Callable[..., None]], Callable[..
 
 
 test_altered_topics_come_to_the_state_of_an_honest_order_and_named_refusals = settings(
-    max_examples=200
+    max_examples=150
 )(whatever_happens()(anything))
 
 
@@ -119,6 +126,30 @@ def test_unaltered_topics_come_to_everything_that_was_recorded(job: str) -> None
     assert clerk.state.rounds == 4
     assert clerk.state.finished == (job == "closed")
     assert list(clerk.state.ledger.values()) == [5]
+
+
+INTRUDERS = {
+    "a stranger": "ROSTER",
+    "a client that publishes": "ROSTER",
+    "another job": "JOB",
+    "another policy": "POLICY",
+    "an older boot": None,
+    "no such partition": "ANSWER_PARTITION",
+    "a coordinator that joins": "ROLE",
+}
+"""By intruder: the code that its record is rejected with, or None: its party is answered."""
+
+
+@pytest.mark.parametrize("job", POLICIES)
+@pytest.mark.parametrize("intruder", INTRUDERS)
+def test_intruder_is_not_admitted(job: str, intruder: str) -> None:
+    recorded = recording(job)
+    desk, clerk, refused = arrive(job, last=recorded.intruders[intruder])
+    code, last = INTRUDERS[intruder], desk.handed[-1]
+    assert refused == ({} if code is None else {(last.topic, last.offset): code})
+    assert len(clerk.state.sessions) == len(arrive(job)[1].state.sessions)
+    answered = any(isinstance(event, OpenRefused) for event, _ in desk.journalled(clerk.context))
+    assert answered == (code is None)
 
 
 def in_any_turn(
@@ -189,7 +220,7 @@ def off(where: Any, name: Any, lax: object) -> AbstractContextManager[object]:
 def test_search_finds_another_state_without(guard: str) -> None:
     kinds, turned_off = GUARDS[guard]
     search = settings(
-        max_examples=2000,
+        max_examples=1500,
         derandomize=True,
         database=None,
         phases=(Phase.generate,),
