@@ -123,6 +123,7 @@ ALLOWED: Exceptions = {
     },
     f"{CORE}.ahead": {"concurrent": "the next answer is asked for while one is used"},
     f"{CORE}.membership": {"threading": "a heart that beats while the core computes"},
+    f"{CORE}.trainer.shell": {"threading": "trainers of one process draw in turns"},
     f"{CORE}.__main__": {
         "os": "the port of its courier, and the end with it",
         "sys": "arguments, exit code, standard error when it was called wrongly",
