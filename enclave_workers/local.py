@@ -190,19 +190,22 @@ class LocalJob:
                 self.start_worker(role)
         return self
 
-    def start_worker(self, role: str) -> str:
-        """Start one more worker of a role and return its name, such as ``trainer-0``."""
+    def start_worker(self, role: str, broker: MemoryBroker | None = None) -> str:
+        """Start one more worker of a role and return its name, such as ``trainer-0``.
+
+        :param broker: its own way to the cluster of the job's broker, such as one that stalls.
+        """
         name = f"{role}-{sum(one.role == role for one in self.workers.values())}"
-        effects = self.effects()
+        effects = self.effects(broker)
         outside = Outside(self.directory.job_file.read_text("utf-8"), self._threads, self._relay)
         told = self._told if role == "coordinator" else _unheard
         self.workers[name] = LocalWorker(name, role, effects, outside, told)
         return name
 
-    def effects(self) -> Effects:
+    def effects(self, broker: MemoryBroker | None = None) -> Effects:
         """Return what one more courier does to the broker."""
         name = self.job.policy.name
-        return Effects(self.broker, self._catalogue, name, join=self._groups.join)
+        return Effects(broker or self.broker, self._catalogue, name, join=self._groups.join)
 
     def _partitions(self, topic: str) -> int:
         return self.broker.administration().describe([topic])[topic].partitions
