@@ -1,9 +1,9 @@
 """The one connection of a worker: what a core asks of its courier, and what comes back.
 
-Frames on a loopback TCP connection: length (4 bytes, big-endian), then a packed request or answer.
-The core asks, the courier answers, strictly in turn. A core believes no answer beyond what it can
-verify: everything that came from a log is sealed or tamper-evident, the clock is a hint, and an
-``Untaken`` is nothing but a reason to end.
+In frames (:mod:`chiron_stream.wire.frames`) on a loopback TCP connection. The core asks, the
+courier answers, strictly in turn. A core believes no answer beyond what it can verify: everything
+that came from a log is sealed or tamper-evident, the clock is a hint, and an ``Untaken`` is nothing
+but a reason to end.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.document import Document, Limit, Name, Signed, union
-
-FRAME_LIMIT: Final = 15 * 1024 * 1024
-"""Bytes of a frame, at most."""
 
 ANSWER_BYTES: Final = 8 * 1024 * 1024
 """Bytes of record values in one answer, about; a long extent takes several reads."""
 
-Value = Annotated[bytes, Limit(1_000_000)]
+VALUE_BYTES: Final = 1_000_000
+"""Bytes of a record's value, at most."""
+
+Value = Annotated[bytes, Limit(VALUE_BYTES)]
 
 
 @dataclass(frozen=True)
@@ -330,30 +329,3 @@ read_request: Callable[[bytes], Request] = union(
 read_answer: Callable[[bytes], Answer] = union(
     Job, Lines, Marks, Positions, Relayed, Collected, Hint, Taken, Untaken
 )
-
-
-def frame(document: Document) -> bytes:
-    """Return a document behind its length.
-
-    :raises TamperDetected: it is larger than a frame may be.
-    """
-    packed = document.pack()
-    if len(packed) > FRAME_LIMIT:
-        raise TamperDetected(
-            "a frame is too large",
-            code="FRAME",
-            expected=f"at most {FRAME_LIMIT} bytes",
-            got=str(len(packed)),
-        )
-    return len(packed).to_bytes(4, "big") + packed
-
-
-def frame_length(prefix: bytes) -> int:
-    """Return the length that a frame's first four bytes say.
-
-    :raises TamperDetected: it is out of bounds.
-    """
-    length = int.from_bytes(prefix, "big")
-    if len(prefix) != 4 or not 0 < length <= FRAME_LIMIT:
-        raise TamperDetected("a frame of impossible length", code="FRAME", got=str(length))
-    return length

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from chiron_stream import errors
-from chiron_stream.wire import courier
+from chiron_stream.wire import courier, frames
+from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.courier import Line, Lines, Marks, Send
 
 A = TypeVar("A", bound=courier.Answer)
@@ -59,10 +60,14 @@ class Link:
     def _ask(self, request: courier.Request, kind: type[A]) -> A:
         with self._lock:
             try:
-                self._socket.sendall(courier.frame(request))
-                answer = courier.read_answer(self._receive(courier.frame_length(self._receive(4))))
+                for part in frames.pack(request):
+                    self._socket.sendall(part)
+                length = frames.length(self._receive(4))
+                answer = frames.answer(self._receive(length))
             except OSError as error:
                 raise CourierGone("the courier has gone") from error
+            except (errors.TamperDetected, EncodingRefused) as error:
+                raise CourierGone("the courier answered no frame", got=error.code) from error
         if isinstance(answer, courier.Lines | courier.Positions) and answer.draining:
             self.draining = True
         if isinstance(answer, courier.Untaken):
@@ -72,14 +77,15 @@ class Link:
             raise CourierGone("the courier answered something else", got=type(answer).__name__)
         return answer
 
-    def _receive(self, length: int) -> bytes:
-        data = bytearray()
-        while len(data) < length:
-            part = self._socket.recv(min(length - len(data), 1 << 20))
-            if not part:
+    def _receive(self, length: int) -> bytearray:
+        data = bytearray(length)
+        view = memoryview(data)
+        while view:
+            count = self._socket.recv_into(view)
+            if not count:
                 raise CourierGone("the courier has gone")
-            data += part
-        return bytes(data)
+            view = view[count:]
+        return data
 
     def begin(self) -> courier.Job:
         """Return the job file's text and what else a core starts with."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chiron_stream.errors import ChironError, UsageRefused
-from chiron_stream.wire import courier
+from chiron_stream.wire import courier, frames
 from chiron_stream.wire.courier import Line, Lines
 from enclave_workers.courier.effects import Effects
 
@@ -62,13 +62,14 @@ class Server:
         """Answer until end of file."""
         while (data := _receive_frame(connection)) is not None:
             try:
-                request = courier.read_request(data)
+                request = frames.request(data)
                 answer = self._answer(request)
                 self._asked(request)
             except ChironError as error:
                 kind = type(error).__name__
                 answer = courier.Untaken(kind, error.code, str(error)[:600])
-            connection.sendall(courier.frame(answer))
+            for part in frames.pack(answer):
+                connection.sendall(part)
 
     def _answer(self, request: courier.Request) -> courier.Answer:
         return _HANDLERS[type(request)](self, request)
@@ -169,16 +170,17 @@ _HANDLERS: Final[dict[type[courier.Request], Callable[[Server, Any], courier.Ans
 }
 
 
-def _receive_frame(connection: socket.socket) -> bytes | None:
+def _receive_frame(connection: socket.socket) -> bytearray | None:
     prefix = _receive(connection, 4)
-    return None if prefix is None else _receive(connection, courier.frame_length(prefix))
+    return None if prefix is None else _receive(connection, frames.length(prefix))
 
 
-def _receive(connection: socket.socket, length: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < length:
-        part = connection.recv(min(length - len(data), 1 << 20))
-        if not part:
+def _receive(connection: socket.socket, length: int) -> bytearray | None:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
             return None
-        data += part
-    return bytes(data)
+        view = view[count:]
+    return data

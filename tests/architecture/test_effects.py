@@ -61,7 +61,7 @@ ALLOWED: Exceptions = {
     },
     f"{COURIER}.serving": {
         "socket": "the connection of its core",
-        ".recv": "the connection of its core",
+        ".recv_into": "the connection of its core",
         ".sendall": "the connection of its core",
         "pathlib.Path": "names of files, for the effects to read",
     },
@@ -117,7 +117,7 @@ ALLOWED: Exceptions = {
     },
     f"{CORE}.link": {
         "socket": "the one connection of a core",
-        ".recv": "the one connection of a core",
+        ".recv_into": "the one connection of a core",
         ".sendall": "the one connection of a core",
         "threading": "one request at a time",
     },

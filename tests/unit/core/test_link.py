@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from chiron_stream.wire import courier
+from chiron_stream.wire import courier, frames
 from chiron_stream.wire.courier import Answer, Line, Lines, Read, Request
 from enclave_workers.core.link import CourierGone, Link
 
@@ -21,8 +21,8 @@ def linked(answer: Callable[[Request], Answer]) -> Iterator[Link]:
 
     def serve() -> None:
         while prefix := theirs.recv(4):
-            request = courier.read_request(theirs.recv(courier.frame_length(prefix)))
-            theirs.sendall(courier.frame(answer(request)))
+            request = frames.request(theirs.recv(frames.length(prefix)))
+            theirs.sendall(b"".join(frames.pack(answer(request))))
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -78,3 +78,24 @@ def test_error_of_the_courier_ends_the_reading() -> None:
     ):
         link.read("shards", 5, 8)
     assert type(caught.value).__name__ == "Withheld"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\0\0\0\0",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\x05\0\0\0\x01\x80",
+        b"\0\0\0\x05\0\0\0\xff\x80",
+        b"\0\0\0\x09",
+        b"",
+    ],
+    ids=["of no bytes", "too large", "no document", "cut document", "cut", "nothing"],
+)
+def test_answer_that_is_no_frame_ends_the_core(said: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(said)
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(CourierGone):
+            Link(ours).read("shards", 5, 8)

@@ -20,8 +20,8 @@ from chiron_stream.job.roster import Role
 from chiron_stream.job.schedule import Kind
 from chiron_stream.wire import canonical, labels
 from chiron_stream.wire.control import TOKEN_LIMIT, Use
-from chiron_stream.wire.courier import FRAME_LIMIT
 from chiron_stream.wire.document import MAX_ITEMS, Document, Limit, Signed
+from chiron_stream.wire.frames import FRAME_LIMIT
 from chiron_stream.wire.journal import EVENT_LIMIT
 from chiron_stream.wire.objects import CHUNK_BYTES, MAX_CHUNKS
 from chiron_stream.wire.serving import Status
