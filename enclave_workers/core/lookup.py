@@ -40,10 +40,11 @@ def read_object(link: Link, keyed: KeyedObject) -> bytes:
 
 
 def write_object(
-    link: Link, topic: str, key: bytes, object_id: bytes, plaintext: bytes
+    link: Link, topic: str, key: bytes, object_id: bytes, plaintext: bytes, partition: int = 0
 ) -> ObjectRef:
     """Append an object's chunks, wait until all are acknowledged, and return its reference."""
-    return write_stream(link, topic, key, object_id, len(plaintext), iter([plaintext]))
+    pieces = iter([plaintext])
+    return write_stream(link, topic, key, object_id, len(plaintext), pieces, partition)
 
 
 def read_shard(link: Link, grant: ShardGrant) -> bytes:

@@ -105,7 +105,13 @@ class _Reading:
 
 
 def write_stream(
-    link: Link, topic: str, key: bytes, object_id: bytes, size: int, pieces: Iterator[Bytes]
+    link: Link,
+    topic: str,
+    key: bytes,
+    object_id: bytes,
+    size: int,
+    pieces: Iterator[Bytes],
+    partition: int = 0,
 ) -> ObjectRef:
     """Append an object's chunks, wait until all are acknowledged, and return its reference.
 
@@ -119,7 +125,7 @@ def write_stream(
         for place, chunk in enumerate(cut(pieces, size)):
             digest.update(chunk)
             record = seal_chunk(key, ChunkName(object_id, place, total), chunk)
-            batch.append(Send(topic, 0, record, b"", b""))
+            batch.append(Send(topic, partition, record, b"", b""))
             if len(batch) == stride:
                 yield batch
                 batch = []
@@ -133,7 +139,7 @@ def write_stream(
             offsets += link.append(batch)
     return ObjectRef(
         topic=topic,
-        partition=0,
+        partition=partition,
         first=min(offsets),
         last=max(offsets),
         object_id=object_id,

@@ -60,6 +60,11 @@ def test_parameters_are_those_of_plain_pytorch(alone: LocalJob) -> None:
     assert jobs.same_bits(alone, ROWS)
 
 
+def test_slots_of_a_round_are_written_to_partitions_of_their_own(alone: LocalJob) -> None:
+    counts = [len(jobs.records(alone, "update-chunks", n)) for n in range(8)]
+    assert counts == [6, 6, 6, 3, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("trainers", [2, 5])
 def test_more_trainers_come_to_the_same_bits(
     alone: LocalJob, recipe: Recipe, trainers: int

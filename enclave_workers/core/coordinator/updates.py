@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.graph.layout import Segment, check_length
@@ -14,6 +15,8 @@ from enclave_workers.core.coordinator.state import Context, Recipe
 from enclave_workers.core.link import Link
 from enclave_workers.core.recipes import ParametersDigest
 from enclave_workers.core.streaming import Sink, read_stream
+
+UPDATES: Final = "update-chunks"
 
 
 def read_update(
@@ -33,6 +36,8 @@ def read_update(
     ref = result.update
     if ref is None:
         raise TamperDetected("a slot without an update", code="NO_UPDATE")
+    if ref.topic != UPDATES or ref.partition >= link.partitions(UPDATES):
+        raise TamperDetected("an update in a place that there is not", code="PLACE")
     if ref.digest != result.digest:
         raise _not_described()
     check_length(segments, ref.size)

@@ -20,6 +20,7 @@ from chiron_stream.job.file import Job
 from chiron_stream.job.measures import Measured
 from chiron_stream.wire.canonical import EncodingRefused
 from chiron_stream.wire.document import fixed
+from chiron_stream.wire.objects import ObjectRef
 from chiron_stream.wire.tasks import EvaluateTask, KeyedObject, ShardGrant, SlotTask, Task
 from chiron_stream.wire.workers import Evaluated, Outcome, Ready, ShardFault, SlotResult
 from enclave_workers.core.following import follow
@@ -31,6 +32,8 @@ from enclave_workers.core.tee import Tee
 from enclave_workers.core.trainer import evaluating
 
 Columns = dict[str, Array]
+
+UPDATES: Final = "update-chunks"
 
 MAX_FAULTS: Final = 128
 """Faults of one report, at most: a report is bounded. What is left shows in the next task."""
@@ -134,7 +137,7 @@ class Trainer:
         if not state.finite(model):
             raise _Faulty(Outcome.VOID, _all_void(task, "NOT_FINITE"))
         data = state.dump(model)
-        ref = write_object(self._link, "update-chunks", task.update_key, os.urandom(16), data)
+        ref = self._written(task, data)
         self._base = _Base(ref.digest, model)
         loss, gradient = measured.levels(bits) if bits else (0, 0)
         return SlotResult(
@@ -150,6 +153,11 @@ class Trainer:
             loss=fixed(loss),
             gradient=gradient,
         )
+
+    def _written(self, task: SlotTask, data: bytes) -> ObjectRef:
+        """Write an update where slots of its round that are written now do not lie in between."""
+        partition = task.slot % self._link.partitions(UPDATES)
+        return write_object(self._link, UPDATES, task.update_key, os.urandom(16), data, partition)
 
     def _judged(self, task: EvaluateTask) -> Evaluated:
         try:

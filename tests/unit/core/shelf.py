@@ -44,6 +44,9 @@ class Shelf(Link):
         end = max(self.topics.get(topic, {}), default=-1) + 1
         return Marks(0, end, end, 1)
 
+    def partitions(self, topic: str) -> int:
+        return self.reach(topic).partitions
+
     def stretches(
         self,
         topic: str,

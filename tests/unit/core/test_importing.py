@@ -264,6 +264,8 @@ def test_update_that_is_not_the_described_one_sends_its_slot_back(made: Model, p
         replace(one, digest=bytes(32)): "DIGEST",
         replace(one, parameters=bytes(32)): "DIGEST",
         replace(other(one, digest=bytes(32)), digest=bytes(32)): "OBJECT_DIGEST",
+        other(one, topic="bulk"): "PLACE",
+        other(one, partition=1): "PLACE",
         other(one, object_id=bytes([9]) * 16): "CHUNK_MISSING",
         other(one, chunks=2): "CHUNK_MISSING",
         replace(one, task=bytes([9]) * 32): "DOES_NOT_OPEN",

@@ -40,9 +40,6 @@ class Broker(Shelf):
             raise RolledBack("above the end")
         return super().shown(topic, first, end)
 
-    def partitions(self, topic: str) -> int:
-        return self.reach(topic).partitions
-
     def reach(self, topic: str, partition: int = 0) -> Marks:
         return replace(super().reach(topic, partition), partitions=2)
 
