@@ -1,11 +1,11 @@
 """Whether each prediction comes from its own row alone: followed through an eval graph, op by op.
 
 Clients share a batch, so that an answer must not tell of a neighbour, nor of its place. A value of
-an eval graph either does not depend on rows at all, or has them on one axis: ``Apart(axis,
-group)``, with ``group`` entries for each row, one row behind the other, which is what merging the
-rows' axis with those behind it gives. Each operation either keeps rows apart, and this says on
-which axis, or is refused: one that reduces, mixes, cuts or reorders the rows' axis, or that puts a
-tensor with an entry for each *place* beside it.
+an eval graph either does not depend on rows at all, or has them on one axis: ``Apart(axis, group,
+outer)``. Merging the rows' axis with those behind it gives ``group`` entries for each row, one row
+behind the other; merging it with those before it gives that ``outer`` times. Each operation either
+keeps rows apart, and this says on which axis, or is refused: one that reduces, mixes, cuts or
+reorders the rows' axis, or that puts a tensor with an entry for each *place* beside it.
 
 It runs beside the check's run without data, at the very batch size that predictors use, so that
 shapes are those of the run: nothing here is symbolic.
@@ -14,7 +14,7 @@ shapes are those of the run: nothing here is symbolic.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Final, NoReturn
 
@@ -39,10 +39,15 @@ POOLS: Final = {
 
 @dataclass(frozen=True)
 class Apart:
-    """Rows stand on ``axis``, ``group`` entries for each, one row behind the other."""
+    """Rows stand on ``axis``: ``outer`` times all rows in order, ``group`` entries for each."""
 
     axis: int
     group: int = 1
+    outer: int = 1
+
+    def at(self, axis: int) -> Apart:
+        """Return the same on another axis."""
+        return replace(self, axis=axis)
 
 
 Spot = Apart | None
@@ -173,14 +178,14 @@ def _spot(call: Call) -> Spot:
 def _aligned(operands: Sequence[_Operand], rank: int) -> Spot:
     """Return where rows are when operands broadcast against each other."""
     having = [one for one in operands if one.spot is not None]
-    found = {(one.from_right, one.spot.group) for one in having if one.spot is not None}
+    found = {(one.from_right, one.spot.at(0)) for one in having if one.spot is not None}
     if len(found) != 1:
         raise _Mixed("its tensors have rows on different axes")
-    ((right, group),) = found
+    ((right, spot),) = found
     for one in operands:
         if one.spot is None and len(one.shape) >= -right and one.shape[right] != 1:
             raise _Mixed("a tensor with an entry for each place stands beside rows")
-    return Apart(rank + right, group)
+    return spot.at(rank + right)
 
 
 def _each(call: Call) -> Spot:
@@ -208,22 +213,26 @@ def _named(name: str = "self", dim: str = "dim") -> Rule:
 
 
 def _reshaped(call: Call) -> Spot:
-    """Follow rows through a change of shape, which leaves the order of elements as it is."""
+    """Follow rows through a change of shape, which leaves the order of elements as it is.
+
+    Elements stand as ``[before, rows, behind]``; some axis of the new shape holds the rows, whole.
+    """
     one = call.needed("self")
     if one.spot is None:
         return None
-    old, new, axis = list(one.shape), list(call.shape), one.spot.axis
-    start = 0
-    while start < axis and start < len(new) and old[start] == new[start]:
-        start += 1
-    if prod(old[start:axis]) != 1:
-        raise _Mixed("it merges the rows with what stands before them")
-    place = next((n for n in range(start, len(new)) if new[n] != 1), start)
-    for_each = one.spot.group * prod(old[axis + 1 :])
-    group, rest = divmod(new[place], call.rows) if place < len(new) else (0, 1)
-    if rest or group * prod(new[place + 1 :]) != for_each:
-        raise _Mixed("it spreads a row over others' places")
-    return Apart(place, group)
+    old, new = one.shape, call.shape
+    before = prod(old[: one.spot.axis]) * one.spot.outer
+    behind = one.spot.group * prod(old[one.spot.axis + 1 :])
+    passed = 1
+    for place, size in enumerate(new):
+        if passed <= before < passed * size:
+            outer, left = divmod(before, passed)
+            group, rest = divmod(size, outer * call.rows)
+            if left or rest or group * prod(new[place + 1 :]) != behind:
+                break
+            return Apart(place, group, outer)
+        passed *= size
+    raise _Mixed("it spreads a row over others' places")
 
 
 def _moved(call: Call) -> Spot:
@@ -235,20 +244,20 @@ def _moved(call: Call) -> Spot:
     else:
         first, second = call.dimension("dim0", rank), call.dimension("dim1", rank)
         order[first], order[second] = order[second], order[first]
-    return None if one.spot is None else Apart(order.index(one.spot.axis), one.spot.group)
+    return None if one.spot is None else one.spot.at(order.index(one.spot.axis))
 
 
 def _unsqueezed(call: Call) -> Spot:
     spot = call.needed("self").spot
     at = call.dimension("dim", len(call.shape))
-    return None if spot is None else Apart(spot.axis + (at <= spot.axis), spot.group)
+    return None if spot is None else spot.at(spot.axis + (at <= spot.axis))
 
 
 def _shortened(spot: Spot, gone: Sequence[int]) -> Spot:
     """Return where rows are when other dimensions have gone."""
     if spot is None:
         return None
-    return Apart(spot.axis - sum(n < spot.axis for n in gone), spot.group)
+    return spot.at(spot.axis - sum(n < spot.axis for n in gone))
 
 
 def _squeezed(call: Call) -> Spot:
@@ -276,7 +285,7 @@ def _joined(call: Call) -> Spot:
     if call.op == "stack":
         at = call.dimension("dim", len(call.shape))
         spot = _aligned(operands, len(call.shape) - 1)
-        return None if spot is None else Apart(spot.axis + (at <= spot.axis), spot.group)
+        return None if spot is None else spot.at(spot.axis + (at <= spot.axis))
     spot = _aligned(operands, len(call.shape))
     if spot is not None and call.dimension("dim", len(call.shape)) == spot.axis:
         raise _Mixed("it puts tensors behind each other along the rows")
@@ -298,7 +307,7 @@ def _expanded(call: Call) -> Spot:
     one = call.needed("self")
     added = len(call.shape) - len(one.shape)
     if one.spot is not None:
-        return Apart(one.spot.axis + added, one.spot.group)
+        return one.spot.at(one.spot.axis + added)
     if call.op == "expand_as":
         other = call.needed("other")
         return None if other.spot is None else _same_for_each(one, other.spot, added)
@@ -385,7 +394,7 @@ def _product(one: _Operand, other: _Operand, summed: int, added: int) -> Spot:
         raise _Mixed("it sums over the rows")
     if right <= -3 and len(other.shape) >= -right and other.shape[right] != 1:
         raise _Mixed("a tensor with an entry for each place stands beside rows")
-    return Apart(one.spot.axis + added, one.spot.group)
+    return one.spot.at(one.spot.axis + added)
 
 
 def _added_product(call: Call) -> Spot:

@@ -118,6 +118,9 @@ HOSTILE: dict[str, tuple[Nodes, tuple[int, ...]]] = {
         [("chunk", [X, 2, 0]), ("cat", [[{"ref": FIRST, "item": 1},
                                          {"ref": FIRST, "item": 0}], 0])], (4,)),
     "rows moved down": ([("pad", [X, [0, 0, 1, 0], 0.0]), ("slice", [at(0), 0, 0, ROWS, 1])], (4,)),
+    "rows merged from before and read as if from behind": (
+        [("transpose", [X, 0, 1]), ("reshape", [at(0), [{"B": 3}, 4]]),
+         ("reshape", [at(1), [{"B": 1}, 12]])], (3, 4)),
     "rows merged from behind": (
         [*TURNED, ("reshape", [at(0), [{"B": 1}, 4]])], (4,)),
     "rows spread over others": (
@@ -174,6 +177,13 @@ HONEST: dict[str, tuple[Nodes, tuple[int, ...]]] = {
         [("unflatten", [X, 2, [2, 2]]), ("permute", [at(0), [0, 2, 1, 3]]),
          ("attention", [at(1), at(1), at(1), None, 0.0, False, None]),
          ("permute", [at(2), [0, 2, 1, 3]]), ("flatten", [at(3), 2, 3])], (3, 4)),
+    "heads as torch has them, the sequence first": (
+        [("transpose", [X, 0, 1]), ("reshape", [at(0), [3, {"B": 2}, 2]]),
+         ("transpose", [at(1), 0, 1]), ("unflatten", [at(2), 0, [{"B": 1}, 2]]),
+         ("attention", [at(3), at(3), at(3), None, 0.0, False, None]),
+         ("permute", [at(4), [2, 0, 1, 3]]), ("reshape", [at(5), [{"B": 3}, 4]]),
+         ("linear", [at(6), SQUARE, ROW]), ("reshape", [at(7), [3, {"B": 1}, 4]]),
+         ("transpose", [at(8), 0, 1]), ("flatten", [at(9), 1, 2])], (3, 4)),
     "a token of its own": (
         [("unsqueeze", [ROW, 0]), ("unsqueeze", [at(0), 0]),
          ("expand", [at(1), [{"B": 1}, -1, -1]]), ("cat", [[at(2), X], 1]),
