@@ -4,8 +4,8 @@ A core gets a few variables by name, and nothing else of its courier's.
 
 The two settings of the C library's allocator are for speed alone. As it comes, glibc gives memory
 back to the system whenever much of it is free, between two steps of training for instance, and
-takes it again page by page: convolutional models train 5 to 12 % slower
-(``docs/decisions/0015-allocator.md``). In an enclave the manifest sets them
+takes it again page by page: convolutional models train 3 to 8 % slower
+(``docs/decisions/0012-allocator.md``). In an enclave the manifest sets them
 (``deploy/gramine/core.manifest.template``).
 """
 
