@@ -65,6 +65,7 @@ class CrashedJob:
         self.deaths = Deaths(directory.run)
         self.stops = Deaths(directory.run, "stops")
         self.endings = Endings()
+        self._version = 0
         self.recoveries: list[Recovery] = []
 
     @property
@@ -101,12 +102,14 @@ class CrashedJob:
     @property
     def members(self) -> int:
         """Trainers and predictors that the coordinator takes for alive."""
-        return int(self.progress().get("workers", 0))
+        told = self.progress()
+        return int(told.get("trainers", 0)) + int(told.get("predictors", 0))
 
     @property
     def version(self) -> int:
-        """The newest committed version that the coordinator told of."""
-        return int(self.progress().get("version", 0))
+        """The newest committed version that any coordinator told of; one that starts tells of 0."""
+        self._version = max(self._version, int(self.progress().get("version", 0)))
+        return self._version
 
     @property
     def finished(self) -> bool:
@@ -116,10 +119,18 @@ class CrashedJob:
     def goes_on(self, what: str, limit: float = LIMIT) -> None:
         """Wait until rounds are committed that began from now on.
 
-        A coordinator may have committed one that it has not told of, so it is the second one.
+        A coordinator may have committed one that it has not told of, so it is the second one behind
+        what it tells from now on: an older word may be of many rounds ago.
         """
+        now = time.time()
+        wait_for(lambda: self._told_since(now), f"word of the coordinator behind {what}", limit)
         goal = self.version + 2
         wait_for(lambda: self.version >= goal, f"a round behind {what}", limit)
+
+    def _told_since(self, moment: float) -> bool:
+        path = self.directory.run / f"{self.coordinator}.json"
+        fresh = path.exists() and path.stat().st_mtime > moment
+        return fresh and self.progress().get("state") != "starting"
 
     def orders(self, worker: str) -> Orders:
         """Return the orders of a worker."""
