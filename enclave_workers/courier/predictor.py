@@ -154,7 +154,8 @@ class FaustGroup:
             place = Partition(message.topic, message.partition)
             self._order.opened(place, message.offset, event)
             stamp = int(message.timestamp * 1000)
-            self._records.append(Record(place, message.offset, message.value, None, (), stamp))
+            value = message.value or b""  # a tombstone has none
+            self._records.append(Record(place, message.offset, value, None, (), stamp))
             self._arrived()
             while len(self._order) >= TAKEN_AHEAD:
                 self._room.clear()
