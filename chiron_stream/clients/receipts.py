@@ -118,9 +118,10 @@ class Checkpoints:
         marks = self._party.broker.watermarks(place)
         first = marks.low if self._next is None else self._next
         refuse_out_of_range(place, first, marks)
-        self._next = max(first, marks.stable)
+        end = max(first, marks.stable)
         known = signers(self._party)
-        records = _between(self._party, first, self._next)
+        records = list(_between(self._party, first, end))  # all of it is here, or nothing counts
+        self._next = end
         return [
             (self._verified(one, known), one)
             for one in records

@@ -32,8 +32,6 @@ class Replies:
         self._broker = broker
         self._place = place
         self._keys = keys
-        self._broker = broker
-        self._place = place
         self._reader = broker.reader({place: start})
         self._next = 0
         self._kept: list[Reply] = []

@@ -106,21 +106,24 @@ class FaustGroup:
             self._loop.close()
 
     async def _serve(self) -> None:
+        from aiokafka.errors import KafkaError
+
         app = self._application()
         try:
             await app.start()
             while not self._ended.is_set() and not app.should_stop:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), _LOOK)
-            if not self._ended.is_set():
-                self._fail("the consumer group ended")
-        except OSError as error:
+        except (OSError, KafkaError) as error:
             self._fail(f"the consumer group cannot be joined: {type(error).__name__}")
         finally:
+            if not self._ended.is_set():  # nobody asked for this end, whatever brought it
+                self._fail("the consumer group ended")
             await app.stop()
 
     def _fail(self, sentence: str) -> None:
-        self._error = BrokerUnreachable(sentence, got=self._servers)
+        """Have whoever takes records hear why none come any more: of the first reason."""
+        self._error = self._error or BrokerUnreachable(sentence, got=self._servers)
         self._arrived()
 
     def _application(self) -> Any:

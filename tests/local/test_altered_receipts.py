@@ -17,8 +17,8 @@ from chiron_stream import Auditor, InsecureSimulation
 from chiron_stream.broker.memory import MemoryBroker
 from chiron_stream.broker.memory.clients import MemoryReading
 from chiron_stream.broker.records import Isolation, Partition, Record
-from chiron_stream.clients.receipts import checkpoints
-from chiron_stream.errors import TamperDetected
+from chiron_stream.clients.receipts import Checkpoints, checkpoints
+from chiron_stream.errors import BrokerUnreachable, TamperDetected
 from chiron_stream.recipe import Recipe
 from chiron_stream.wire.document import kind_of
 from chiron_stream.wire.receipts import (
@@ -80,17 +80,17 @@ class Finished:
         self.values = [one.value for one in jobs.records(job, "receipts")]
         self.checkpoints, self.plans = self.read(list), self.read_plans(list)
 
-    def _auditor(self, change: Change) -> Auditor:
+    def auditor(self, change: Change = list) -> Auditor:
         identity = self.job.directory.identity("dan")
         broker = Altering(self.job, change)
         return Auditor(self.job.job, identity, evidence=InsecureSimulation(), broker=broker)
 
     def read(self, change: Change) -> list[Checkpoint]:
-        with self._auditor(change) as auditor:
+        with self.auditor(change) as auditor:
             return [one for one, _ in checkpoints(auditor)]
 
     def read_plans(self, change: Change) -> list[Plan]:
-        with self._auditor(change) as auditor:
+        with self.auditor(change) as auditor:
             return auditor.plans()
 
 
@@ -217,6 +217,24 @@ def test_checkpoints_name_each_other_and_every_round(finished: Finished) -> None
     assert [one.round for one in found] == list(range(1, 9))
     hashes = [checkpoint_hash(one.pack()) for one in found]
     assert [one.previous for one in found] == [bytes(32), *hashes[:-1]]
+
+
+def test_look_that_broke_off_is_begun_again_and_loses_nothing(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(_party: object, _first: int, _end: int) -> Iterator[CheckpointRecord]:
+        yield from of_records[:2]
+        raise BrokerUnreachable("gone")
+
+    with finished.auditor() as auditor:
+        of_records = [record for _, record in checkpoints(auditor)]
+        looking = Checkpoints(auditor)
+        with monkeypatch.context() as patched:
+            patched.setattr("chiron_stream.clients.receipts._between", breaking)
+            with pytest.raises(BrokerUnreachable):
+                looking.read_on()
+        assert [one for one, _ in looking.read_on()] == finished.checkpoints
+        assert looking.read_on() == []
 
 
 def prefix(found: Sequence[object], honest: Sequence[object]) -> bool:
