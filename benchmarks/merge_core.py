@@ -33,7 +33,7 @@ from chiron_stream.wire.session import Purpose, SessionKeys
 from chiron_stream.wire.workers import Outcome, SlotResult
 from enclave_workers.core import __main__ as entry
 from enclave_workers.core.coordinator.events import Merged
-from enclave_workers.core.coordinator.importing import merge
+from enclave_workers.core.coordinator.importing import ModelEffects
 from enclave_workers.core.coordinator.state import (
     Context,
     MergeEffect,
@@ -106,6 +106,7 @@ class Stand:
             recipe=Recipe(SESSION, RecipeManifest(definition, definition), 8, size),
             version=Version(0, ref, ref.digest, parameters_digest(base, size), 0),
         )
+        self._models = ModelEffects(link, self._context)
         self._results = tuple(self._result(segments, size, slot) for slot in range(slots))
         self.bytes = bytes_of(segments)
 
@@ -135,7 +136,7 @@ class Stand:
         number = 1 + (base.number if base else 0)
         cpu, courier, began = time.process_time(), courier_seconds(), time.perf_counter()
         effect = MergeEffect(number, number, results)
-        event = merge(self._link, self._context, self._state, effect)
+        event = self._models.merge(self._state, effect)
         seconds = time.perf_counter() - began
         if not isinstance(event, Merged):
             raise TypeError(f"not merged: {event}")

@@ -74,7 +74,6 @@ def install(role: str, watch: Watch) -> None:
     from chiron_stream.graph import training
     from chiron_stream.wire import crypto
     from enclave_workers.core import link, recipes
-    from enclave_workers.core.coordinator import importing
 
     shell = importlib.import_module(f"enclave_workers.core.{role}.shell")
     for function in vars(crypto).values():
@@ -82,11 +81,12 @@ def install(role: str, watch: Watch) -> None:
             _replace(function, watch.over(function, SEALING))
     _replace(recipes.parameters_digest, watch.over(recipes.parameters_digest, SEALING))
     _replace(training.train_slot, watch.over(training.train_slot, TRAINING))
-    _replace(importing.merge, watch.over(importing.merge, MERGE))
     _put(link.Link, "_ask", watch.over(link.Link._ask, _request))
     if role == "trainer":
         _put(shell.Trainer, "_take", _told(watch, shell.Trainer._take, TRAINING))
     if role == "coordinator":
+        models = shell.ModelEffects
+        _put(models, "merge", watch.over(models.merge, MERGE))
         for name in ("_journal", "_commit"):
             _put(shell.Coordinator, name, watch.over(getattr(shell.Coordinator, name), JOURNAL))
         _put(shell.Coordinator, "_turn", _told(watch, shell.Coordinator._turn, MERGE))

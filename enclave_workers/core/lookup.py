@@ -7,6 +7,8 @@ reported as what they are.
 
 from __future__ import annotations
 
+from typing import Final
+
 from chiron_stream.errors import TamperDetected
 from chiron_stream.wire.objects import ObjectRef
 from chiron_stream.wire.shards import ShardName, open_shard, record_name
@@ -27,6 +29,10 @@ class _Whole:
 
     def finish(self) -> None:
         """Do nothing: whoever reads waits for this."""
+
+
+UPDATES: Final = "update-chunks"
+"""The topic of what trainers made."""
 
 
 def read_object(link: Link, keyed: KeyedObject) -> bytes:

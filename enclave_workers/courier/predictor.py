@@ -106,15 +106,13 @@ class FaustGroup:
             self._loop.close()
 
     async def _serve(self) -> None:
-        from aiokafka.errors import KafkaError
-
         app = self._application()
         try:
             await app.start()
             while not self._ended.is_set() and not app.should_stop:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), _LOOK)
-        except (OSError, KafkaError) as error:
+        except (OSError, RuntimeError) as error:  # the latter are those of Faust's Kafka client
             self._fail(f"the consumer group cannot be joined: {type(error).__name__}")
         finally:
             if not self._ended.is_set():  # nobody asked for this end, whatever brought it

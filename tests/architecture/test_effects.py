@@ -108,7 +108,6 @@ ALLOWED: Exceptions = {
     },
     f"{COURIER}.predictor": {
         "faust": "reads queries as a member of a group, by I/O of its own",
-        "aiokafka": "names of errors that Faust lets through",
         "asyncio": "Faust's event loop",
         "threading": "Faust's event loop has a thread of its own",
         "logging": "Faust's logger is no louder than the courier's",

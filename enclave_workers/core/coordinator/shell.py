@@ -25,7 +25,6 @@ from chiron_stream.wire.receipts import Rejected
 from chiron_stream.wire.session import SessionOpen, admit, decapsulate, read_hello
 from chiron_stream.wire.workers import Join, ReportRecord
 from enclave_workers.core.boot import Boot, CoordinatorFacts
-from enclave_workers.core.coordinator import importing
 from enclave_workers.core.coordinator.announcing import read_controlled
 from enclave_workers.core.coordinator.emission import emit
 from enclave_workers.core.coordinator.events import (
@@ -46,6 +45,7 @@ from enclave_workers.core.coordinator.history import (
     replay,
     write_snapshot,
 )
+from enclave_workers.core.coordinator.importing import ModelEffects
 from enclave_workers.core.coordinator.joining import read_reported
 from enclave_workers.core.coordinator.opening import STALE, judge_open
 from enclave_workers.core.coordinator.planning import waiting_for
@@ -85,6 +85,7 @@ class Coordinator:
         )
         self._batch: list[Send] = []
         self._presence = Presence(job.policy.schedule.step_deadline)
+        self._models = ModelEffects(link, self._history.context)
         self._timers = Timers(job.policy.schedule.max_wait)
         self._told: Progress | None = None
 
@@ -247,12 +248,11 @@ class Coordinator:
         next boot finds neither and does it again.
         """
         while effects := self._history.state.open_effects:
-            context = self._history.context
             effect = effects[0]
             if isinstance(effect, ImportEffect):
-                event = importing.import_recipe(self._link, context, self._history.state, effect)
+                event = self._models.import_recipe(self._history.state, effect)
             else:
-                event = importing.merge(self._link, context, self._history.state, effect)
+                event = self._models.merge(self._history.state, effect)
             self._journal(event)
 
     def _tell(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from chiron_stream.errors import TamperDetected
 from chiron_stream.graph.layout import Segment, check_length
@@ -13,10 +12,9 @@ from chiron_stream.wire.tasks import KeyedObject
 from chiron_stream.wire.workers import SlotResult
 from enclave_workers.core.coordinator.state import Context, Recipe
 from enclave_workers.core.link import Link
+from enclave_workers.core.lookup import UPDATES
 from enclave_workers.core.recipes import ParametersDigest
 from enclave_workers.core.streaming import Sink, read_stream
-
-UPDATES: Final = "update-chunks"
 
 
 def read_update(

@@ -37,6 +37,7 @@ from enclave_workers.core.lookup import read_object
 from enclave_workers.core.membership import Membership
 from enclave_workers.core.predictor.forms import Disclosed, disclose
 from enclave_workers.core.predictor.ledger import Given, Ledger
+from enclave_workers.core.recent import Recent
 from enclave_workers.core.recipes import BoundRecipe, bound_recipe
 from enclave_workers.core.tee import Tee
 
@@ -77,6 +78,7 @@ class Predictor:
         self._membership = Membership(link, job, "predictor", tee, now)
         self._ledger = Ledger(self._membership.boot.id)
         self._release: _Release | None = None
+        self._checked: Recent[BoundRecipe] = Recent()
         self._batch = max(2, job.policy.predictor_batch)
         self._sessions_next = 0
         self._pending: list[Line] = []
@@ -98,10 +100,11 @@ class Predictor:
 
     def _recipe(self, task: Serve) -> BoundRecipe:
         """Return the release's recipe; checking one costs more than answering does."""
-        served = self._release
-        if served is not None and served.told.definition.ref.digest == task.definition.ref.digest:
-            return served.recipe
-        return bound_recipe(self._policy, read_object(self._link, task.definition))
+
+        def read() -> BoundRecipe:
+            return bound_recipe(self._policy, read_object(self._link, task.definition))
+
+        return self._checked.get(task.definition.ref.digest, read)
 
     def _begin(self) -> None:
         """Follow sessions, and a share of the queries; skip what has its answer."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,15 +24,14 @@ from chiron_stream.wire.tasks import EvaluateTask, KeyedObject, ShardGrant, Slot
 from chiron_stream.wire.workers import Evaluated, Outcome, Ready, ShardFault, SlotResult
 from enclave_workers.core.following import follow
 from enclave_workers.core.link import Link
-from enclave_workers.core.lookup import read_object, read_shard, write_object
+from enclave_workers.core.lookup import UPDATES, read_object, read_shard, write_object
 from enclave_workers.core.membership import NO_TASK, Membership
+from enclave_workers.core.recent import Recent
 from enclave_workers.core.recipes import BoundRecipe, bound_recipe, parameters_digest
 from enclave_workers.core.tee import Tee
 from enclave_workers.core.trainer import evaluating
 
 Columns = dict[str, Array]
-
-UPDATES: Final = "update-chunks"
 
 MAX_FAULTS: Final = 128
 """Faults of one report, at most: a report is bounded. What is left shows in the next task."""
@@ -68,14 +66,6 @@ class _Drained(Exception):
     """The worker was asked to end: the task is for another."""
 
 
-@dataclass(frozen=True)
-class _Base:
-    """The newest state at hand, by the digest of its bytes."""
-
-    digest: bytes
-    model: state.ModelState
-
-
 class Trainer:
     """One boot of a trainer; caches the recipe and the state that it made or read last."""
 
@@ -85,8 +75,8 @@ class Trainer:
         found = numerics.configure_numerics(threads)
         self._numerics = "/".join(str(found[name]) for name in ("torch", "isa", "threads"))
         self._membership = Membership(link, job, "trainer", tee, now)
-        self._recipe: tuple[bytes, BoundRecipe] | None = None
-        self._base: _Base | None = None
+        self._recipe: Recent[BoundRecipe] = Recent()
+        self._base: Recent[state.ModelState] = Recent()
         self._steps = 0  # blocks of evaluations, for heartbeats
 
     def run(self) -> None:
@@ -138,7 +128,7 @@ class Trainer:
             raise _Faulty(Outcome.VOID, _all_void(task, "NOT_FINITE"))
         data = state.dump(model)
         ref = self._written(task, data)
-        self._base = _Base(ref.digest, model)
+        self._base.put(ref.digest, model)
         loss, gradient = measured.levels(bits) if bits else (0, 0)
         return SlotResult(
             task=task.task,
@@ -224,23 +214,23 @@ class Trainer:
         )
 
     def _read_recipe(self, task: SlotTask | EvaluateTask) -> BoundRecipe:
-        digest = task.definition.ref.digest
-        if self._recipe is None or self._recipe[0] != digest:
-            definition = read_object(self._link, task.definition)
-            self._recipe = digest, bound_recipe(self._policy, definition)
-        return self._recipe[1]
+        def read() -> BoundRecipe:
+            return bound_recipe(self._policy, read_object(self._link, task.definition))
+
+        return self._recipe.get(task.definition.ref.digest, read)
 
     def _read_base(
         self, keyed: KeyedObject, recipe: BoundRecipe, *, keep: bool = True
     ) -> state.ModelState:
         """Return a state; the one at hand stays at hand where this one is not to be kept."""
+
+        def read() -> state.ModelState:
+            return state.load(recipe.checked, read_object(self._link, keyed))
+
         digest = keyed.ref.digest
-        if self._base is not None and self._base.digest == digest:
-            return self._base.model
-        model = state.load(recipe.checked, read_object(self._link, keyed))
-        if keep:
-            self._base = _Base(digest, model)
-        return model
+        if keep or self._base.holds(digest):
+            return self._base.get(digest, read)
+        return read()
 
     def _read_columns(self, task: SlotTask) -> tuple[Columns, int]:
         """Return the slot's rows, shard after shard in the task's order.

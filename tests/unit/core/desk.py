@@ -18,7 +18,7 @@ from chiron_stream.job.file import Job
 from chiron_stream.wire.courier import Line, Lines, Marks, Progress, Send
 from chiron_stream.wire.journal import head_of, open_entry
 from enclave_workers.core.boot import Boot, CoordinatorFacts
-from enclave_workers.core.coordinator import importing, shell
+from enclave_workers.core.coordinator import shell
 from enclave_workers.core.coordinator.events import (
     Event,
     ImportDone,
@@ -26,6 +26,7 @@ from enclave_workers.core.coordinator.events import (
     Merged,
     read_event,
 )
+from enclave_workers.core.coordinator.importing import ModelEffects
 from enclave_workers.core.coordinator.state import At, Context, ImportEffect, MergeEffect, State
 from tests.unit.core.altering import Record
 from tests.unit.core.shelf import FixedTee, Shelf
@@ -202,8 +203,8 @@ def without_models(first: Boot) -> Iterator[None]:
     with (
         patch.object(shell, "Boot", boot),
         patch.object(shell, "SNAPSHOT_EVERY", SNAPSHOT_EVERY),
-        patch.object(importing, "import_recipe", lambda _l, _c, _s, effect: imported(effect)),
-        patch.object(importing, "merge", lambda _l, _c, _s, effect: merged(effect)),
+        patch.object(ModelEffects, "import_recipe", lambda _m, _s, effect: imported(effect)),
+        patch.object(ModelEffects, "merge", lambda _m, _s, effect: merged(effect)),
     ):
         yield
 

@@ -22,8 +22,9 @@ from chiron_stream.wire.crypto import derive
 from chiron_stream.wire.session import Purpose, SessionKeys
 from chiron_stream.wire.tasks import KeyedObject
 from chiron_stream.wire.workers import Outcome, SlotResult
-from enclave_workers.core.coordinator import cutting, importing
+from enclave_workers.core.coordinator import cutting
 from enclave_workers.core.coordinator.events import Merged, MergeFailed
+from enclave_workers.core.coordinator.importing import ModelEffects
 from enclave_workers.core.coordinator.state import (
     Context,
     MergeEffect,
@@ -82,6 +83,11 @@ class Stand:
     state: State
     segments: Sequence[Segment]
     parameter_bytes: int
+    models: ModelEffects
+
+    def forget(self) -> None:
+        """Go on as a boot that has merged nothing yet."""
+        self.models = ModelEffects(self.link, self.context)
 
     def result(self, place: int, data: bytes) -> SlotResult:
         """Write an update and return what its trainer reports."""
@@ -107,7 +113,7 @@ class Stand:
 
     def merge(self, results: Sequence[SlotResult]) -> Merged | MergeFailed:
         effect = MergeEffect(5, 9, tuple(results))
-        event = importing.merge(self.link, self.context, self.state, effect)
+        event = self.models.merge(self.state, effect)
         assert isinstance(event, Merged | MergeFailed)
         return event
 
@@ -135,7 +141,8 @@ def stand(made: Model, link: Shelf | None = None, *, stepped: bool = True) -> St
         version=Version(4, ref, ref.digest, parameters_digest(base, size), 0),
     )
     context = Context(TERMS, bytes(32), bytes(32), KEY)
-    return Stand(link, context, state, layout(made.checked, stepped=True), size)
+    models = ModelEffects(link, context)
+    return Stand(link, context, state, layout(made.checked, stepped=True), size, models)
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +152,8 @@ def made() -> Model:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small chunks, and nothing remembered of another test."""
+    """Small chunks."""
     monkeypatch.setattr(objects, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(importing, "_KEPT", type(importing._KEPT)())
 
 
 def average(updates: Sequence[bytes], at: int) -> bytes:
@@ -188,7 +194,7 @@ def test_round_of_one_slot_is_its_bits(made: Model) -> None:
 
 
 def test_base_that_was_merged_here_is_not_read_again_and_makes_no_difference(
-    made: Model, monkeypatch: pytest.MonkeyPatch
+    made: Model,
 ) -> None:
     here = stand(made)
     first = here.merge(here.results(3))
@@ -198,7 +204,7 @@ def test_base_that_was_merged_here_is_not_read_again_and_makes_no_difference(
     found = []
     for remembered in (True, False):
         if not remembered:
-            monkeypatch.setattr(importing, "_KEPT", type(importing._KEPT)())
+            here.forget()
         here.link.reads = []
         event = here.merge(results)
         assert isinstance(event, Merged)

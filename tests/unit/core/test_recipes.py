@@ -19,8 +19,8 @@ from chiron_stream.wire.control import RecipeManifest
 from chiron_stream.wire.crypto import derive
 from chiron_stream.wire.session import Purpose, SessionKeys
 from chiron_stream.wire.tasks import KeyedObject
-from enclave_workers.core.coordinator import importing
 from enclave_workers.core.coordinator.events import Event, ImportDone, ImportFailed
+from enclave_workers.core.coordinator.importing import ModelEffects
 from enclave_workers.core.coordinator.state import Context, ImportEffect, Session, State
 from enclave_workers.core.lookup import read_object, write_object
 from tests.unit.core.shelf import Shelf
@@ -66,7 +66,7 @@ class Provider:
 
     def imported(self, policy: Policy = TERMS) -> Event:
         context = Context(policy, bytes(32), bytes(32), KEY)
-        return importing.import_recipe(self.link, context, self._state, self._effect)
+        return ModelEffects(self.link, context).import_recipe(self._state, self._effect)
 
     def refusal(self, policy: Policy = TERMS) -> str:
         """Return why the recipe is refused; nothing of it is written then."""

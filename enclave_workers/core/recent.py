@@ -14,6 +14,10 @@ class Recent(Generic[T]):
     def __init__(self) -> None:
         self._held: tuple[bytes, T] | None = None
 
+    def holds(self, digest: bytes) -> bool:
+        """Tell whether the value of this digest is held."""
+        return self._held is not None and self._held[0] == digest
+
     def get(self, digest: bytes, make: Callable[[], T]) -> T:
         """Return the value of this digest; it is made if it is not the one that is held."""
         held = self._held
