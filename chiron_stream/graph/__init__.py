@@ -10,6 +10,7 @@ nothing but the table (``docs/graph-format.md``, ``docs/decisions/0007-closed-gr
 ``checker``             :func:`~chiron_stream.graph.checker.check`: parse, then one run without
                         data that bounds memory and settles shapes
 ``batching``            how the rows of a slot make batches
+``per_example``         whether each prediction comes from its own row alone
 ``columns``             which columns of a job's schema an input is made of
 ``layout``, ``state``   the bytes of a model's state, and the state itself
 ``training``            one slot of training

@@ -24,9 +24,10 @@ from chiron_stream.graph.arguments import DIMENSION, MAX_DIMENSION, Kind, Number
 class Axis(Enum):
     """What an operation does with the axis that its first tensor has the rows of the batch on.
 
-    A fact about the operation that tests show by changing one row; no rule uses it yet. ``INNER``
-    holds where the tensor has more dimensions than the operation mixes: an image without a batch
-    has none.
+    A fact about the operation that tests show by changing one row. What is ``EACH`` needs no rule
+    of its own in :mod:`~chiron_stream.graph.row_rules`, which follows rows through eval graphs.
+    ``INNER`` holds where the tensor has more dimensions than the operation mixes: an image without
+    a batch has none.
     """
 
     EACH = "each element comes from those at its place: rows stay apart, on whatever axis"

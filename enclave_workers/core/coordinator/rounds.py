@@ -6,26 +6,14 @@ from typing import Final
 
 from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.job.disclosure import LARGEST_GRADIENT
-from chiron_stream.wire import labels
-from chiron_stream.wire.crypto import derive
 from chiron_stream.wire.document import whole
-from chiron_stream.wire.receipts import (
-    Checkpoint,
-    Plan,
-    PlannedShard,
-    PlannedSlot,
-    checkpoint_hash,
-    leaves_root,
-    shard_leaf,
-)
 from chiron_stream.wire.replies import (
     Imported,
     ImportRefused,
-    ShardTrained,
 )
 from chiron_stream.wire.workers import Outcome, SlotResult
-from enclave_workers.core.coordinator import disclosing, evaluating, planning, windows
-from enclave_workers.core.coordinator.effects import Certify, Disclose, Effect, PublishHead
+from enclave_workers.core.coordinator import disclosing, evaluating, planning, receipting, windows
+from enclave_workers.core.coordinator.effects import Disclose, Effect, PublishHead
 from enclave_workers.core.coordinator.events import (
     ImportDone,
     ImportFailed,
@@ -209,9 +197,9 @@ def merged(context: Context, state: State, event: Merged, at: At) -> list[Effect
     state.settled = {slot.task: slot.result.digest for slot in current.slots if slot.result}
     left = disclosing.charge_progress(context, state)
     _release(context, state, used)
-    plan = _plan(state, current, base, state.version)
+    plan = receipting.plan_of(state, current, base, state.version)
     return [
-        *_receipt(context, state, current, used, fresh, at),
+        *receipting.receipt(context, state, current, used, fresh, at),
         Disclose(plan),
         PublishHead(state.version.number, state.release, event.ref.pack()),
         *(disclosing.progress(context, state, current, left) if left is not None else ()),
@@ -232,84 +220,3 @@ def _release(context: Context, state: State, used: list[tuple[ShardId, Shard]]) 
         state.released = state.version
         state.rows_since, state.owners_since = 0, ()
         evaluating.plan(context, state)
-
-
-def _receipt(
-    context: Context,
-    state: State,
-    current: Round,
-    used: list[tuple[ShardId, Shard]],
-    fresh: list[tuple[ShardId, Shard]],
-    at: At,
-) -> list[Effect]:
-    leaves = tuple(shard_leaf(shard.session, one.number, shard.digest) for one, shard in used)
-    checkpoint = _checkpoint(context, state, current.number, leaves, at)
-    state.checkpoint = checkpoint_hash(checkpoint.pack())
-    if state.released == state.version:
-        state.release_checkpoint = state.checkpoint
-    effects: list[Effect] = [Certify(checkpoint, leaves)]
-    for one, shard in fresh:
-        body = ShardTrained(one.number, checkpoint.version, state.checkpoint)
-        effects.append(reply(state, shard.session, body))
-    return effects
-
-
-def _checkpoint(
-    context: Context, state: State, number: int, leaves: tuple[bytes, ...], at: At
-) -> Checkpoint:
-    version = state.version
-    if version is None:
-        raise AssertionError("a checkpoint is of a version")
-    return Checkpoint(
-        job=context.job,
-        policy_version=context.policy.version,
-        policy_head=context.head,
-        epoch=state.epoch,
-        index=at.index,
-        journal_head=at.head,
-        round=number,
-        version=version.number,
-        release=state.release,
-        accepted=state.accepted,
-        trained=state.count(ShardStatus.TRAINED),
-        void=state.count(ShardStatus.VOID),
-        parked=state.count(ShardStatus.PARKED),
-        finished=state.finished,
-        disclosed=state.disclosed.get(disclosing.provider(context.policy), 0),
-        scored=state.scores,
-        root=leaves_root(leaves),
-        commitment=derive(context.key, labels.K_COMMITMENT, version.number, version.digest),
-        previous=state.checkpoint,
-    )
-
-
-def _plan(state: State, current: Round, base: Version, version: Version) -> Plan:
-    return Plan(
-        round=current.number,
-        version=version.number,
-        base=base.digest,
-        result=version.digest,
-        parameters=version.parameters,
-        slots=tuple(
-            _planned(state, slot, slot.result, base)
-            for slot in current.slots
-            if slot.result is not None
-        ),
-    )
-
-
-def _planned(state: State, slot: Slot, result: SlotResult, base: Version) -> PlannedSlot:
-    return PlannedSlot(
-        slot=slot.number,
-        seed=slot.seed,
-        first_step=base.step,
-        shards=tuple(
-            PlannedShard(one.owner, one.name, one.number, state.shard(one).rows)
-            for one in slot.shards
-        ),
-        rows=result.rows,
-        steps=result.steps,
-        numerics=result.numerics,
-        result=result.digest,
-        parameters=result.parameters,
-    )
