@@ -34,20 +34,22 @@ from chiron_stream.broker.records import (
 
 
 class Closing(Protocol):
-    """Something that holds connections until it is closed."""
+    """Something that holds connections until it is closed; the end of its block closes it too."""
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 class Delivery(Protocol):

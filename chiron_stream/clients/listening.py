@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 
 from chiron_stream import timeouts
 from chiron_stream.clients.party import OpenSession, Party
-from chiron_stream.errors import Fenced
-from chiron_stream.wire.replies import Reply, Superseded
+from chiron_stream.errors import Fenced, PolicyRefused
+from chiron_stream.wire.replies import Reply, RoundProgress, Scored, Superseded
 from chiron_stream.wire.session import Purpose
 
-R = TypeVar("R", bound=Reply)
+R = TypeVar("R", RoundProgress, Scored)
 
 _LOOK: float = 0.5
 """Seconds of one look at the broker."""
@@ -30,7 +30,7 @@ class Listener(Generic[R]):
 
     def __init__(self, party: Party, kind: type[R]) -> None:
         self._party = party
-        self._kind = kind
+        self._kind: type[R] = kind
         self._session: OpenSession | None = None
         self._heard: list[R] = []
 
@@ -69,3 +69,33 @@ class Listener(Generic[R]):
         """Stop listening."""
         if self._session is not None:
             self._session.replies.close()
+
+
+class ListeningParty(Party, Generic[R]):
+    """A party that may be told of training, if the policy grants it something."""
+
+    _reports: type[R]
+    """What it is told."""
+
+    _listener: Listener[R] | None = None
+
+    def _listen(self, granted: int, timeout: float) -> Iterator[R]:
+        """Yield what was told so far, then what comes, as :meth:`Listener.reports`.
+
+        :param granted: by the policy; 0 is nothing.
+        :raises PolicyRefused: the policy grants nothing.
+        """
+        if not granted:
+            kind = self._reports.__name__
+            raise PolicyRefused(
+                f"the policy grants the {self.role.name.lower()} nothing of this: {kind}",
+                code="NOT_GRANTED",
+            )
+        self._listener = self._listener or Listener(self, self._reports)
+        return self._listener.reports(timeout)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._listener is not None:
+            self._listener.close()
+        super().close()

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from chiron_stream import timeouts
-from chiron_stream.clients.listening import Listener
-from chiron_stream.clients.party import Party
+from chiron_stream.clients.listening import ListeningParty
 from chiron_stream.clients.publication import Publication, rows_that_fit
 from chiron_stream.clients.receipts import Ledger, read_ledger
-from chiron_stream.errors import PolicyRefused, SchemaMismatch, UsageRefused
+from chiron_stream.errors import SchemaMismatch, UsageRefused
 from chiron_stream.job.measures import ERROR_STEPS
 from chiron_stream.job.policy import Role
 from chiron_stream.job.rows import prepare
@@ -55,12 +54,12 @@ class Score:
         return None if self.correct is None else self.correct / self.rows
 
 
-class DataOwner(Party):
+class DataOwner(ListeningParty[Scored]):
     """Publishes data sets; see :class:`~chiron_stream.clients.party.Party` for the arguments."""
 
     role = Role.OWNER
     purpose = Purpose.PUBLISH
-    _listener: Listener[Scored] | None = None
+    _reports = Scored
 
     def publish(
         self,
@@ -117,10 +116,7 @@ class DataOwner(Party):
         :raises PolicyRefused: the policy grants owners no scores.
         :raises Fenced: another process of this owner listens now.
         """
-        if not self.job.policy.disclosure.score_every:
-            raise PolicyRefused("the policy grants owners no scores", code="NOT_GRANTED")
-        self._listener = self._listener or Listener(self, Scored)
-        for one in self._listener.reports(timeout):
+        for one in self._listen(self.job.policy.disclosure.score_every, timeout):
             if one.release > after:
                 yield self._score(one)
 
@@ -139,9 +135,3 @@ class DataOwner(Party):
             correct = whole(one.value)
         rows, left = whole(one.rows), whole(one.left)
         return Score(one.release, one.version, rows, correct, error, left)
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._listener is not None:
-            self._listener.close()
-        super().close()

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from chiron_stream import timeouts
 from chiron_stream.attestation.akd import AttestedKeyDocument, akd_hash
@@ -19,7 +17,7 @@ from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.extents import read_until
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.records import Outgoing, Partition
-from chiron_stream.broker.seam import Broker, Producer
+from chiron_stream.broker.seam import Broker, Closing, Producer
 from chiron_stream.clients.identity import Identity
 from chiron_stream.clients.replies import Replies, SessionClosed
 from chiron_stream.errors import JobRefused, TamperDetected, Timeout
@@ -54,7 +52,7 @@ class OpenSession:
     accept: Accept
 
 
-class Connected:
+class Connected(Closing):
     """A verified job and a connection to its broker.
 
     :param bootstrap_servers: another broker than the job file names.
@@ -139,17 +137,6 @@ class Connected:
             self._producer.close()
         if self._own_broker is not None:
             self._own_broker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Member(Connected):

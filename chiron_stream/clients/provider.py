@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from chiron_stream import timeouts
 from chiron_stream.broker.records import Outgoing
-from chiron_stream.clients.listening import Listener
-from chiron_stream.clients.party import OpenSession, Party
-from chiron_stream.errors import PolicyRefused, RecipeRefused, Timeout
+from chiron_stream.clients.listening import ListeningParty
+from chiron_stream.clients.party import OpenSession
+from chiron_stream.errors import RecipeRefused, Timeout
 from chiron_stream.job.measures import gradient_range, loss_range
 from chiron_stream.job.policy import Role
 from chiron_stream.wire.control import FIRST_COUNTER, RecipeManifest, chain_start, seal_control
@@ -51,12 +51,12 @@ class Progress:
     checkpoint: bytes
 
 
-class ModelProvider(Party):
+class ModelProvider(ListeningParty[RoundProgress]):
     """Publishes the job's recipe; see :class:`~chiron_stream.clients.party.Party`."""
 
     role = Role.PROVIDER
     purpose = Purpose.RECIPE
-    _listener: Listener[RoundProgress] | None = None
+    _reports = RoundProgress
 
     def progress(self, *, after: int = 0, timeout: float = 0.0) -> Iterator[Progress]:
         """Yield the report of each round behind ``after``, oldest first: those so far, then others.
@@ -69,18 +69,9 @@ class ModelProvider(Party):
         :raises Fenced: another process of the provider listens now.
         """
         bits = self.job.policy.disclosure.progress_bits
-        if not bits:
-            raise PolicyRefused("the policy grants the provider no progress", code="NOT_GRANTED")
-        self._listener = self._listener or Listener(self, RoundProgress)
-        for one in self._listener.reports(timeout):
+        for one in self._listen(bits, timeout):
             if one.round > after:
                 yield _progress(one, bits)
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._listener is not None:
-            self._listener.close()
-        super().close()
 
     def publish(self, recipe: Recipe, *, timeout: float = timeouts.IMPORT) -> None:
         """Seal and send a recipe, and wait until the coordinator has imported it.

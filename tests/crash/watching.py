@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.records import Isolation, Partition, Record
+from chiron_stream.broker.seam import Closing
 from chiron_stream.job.file import Job
 from chiron_stream.wire.control import ControlRecord, read_header
 from chiron_stream.wire.document import kind_of
@@ -56,7 +56,7 @@ class Session:
         }
 
 
-class Log:
+class Log(Closing):
     """``control`` and ``shards`` of a job, read as they grow."""
 
     def __init__(self, job: Job) -> None:
@@ -121,14 +121,3 @@ class Log:
         """Disconnect."""
         self._reader.close()
         self._broker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

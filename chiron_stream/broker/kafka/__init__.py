@@ -8,8 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.administration import KafkaAdministration
@@ -25,6 +24,7 @@ from chiron_stream.broker.records import (
     Watermarks,
     check_size,
 )
+from chiron_stream.broker.seam import Closing
 from chiron_stream.errors import UsageRefused
 
 __all__ = ["KafkaBroker"]
@@ -34,7 +34,7 @@ def _value_limit(_topic: str) -> int:
     return VALUE_LIMIT
 
 
-class KafkaBroker:
+class KafkaBroker(Closing):
     """A cluster; see :class:`~chiron_stream.broker.seam.Broker`.
 
     :param bootstrap_servers: ``host:port`` of one or more brokers, comma-separated.
@@ -136,14 +136,3 @@ class KafkaBroker:
     def close(self) -> None:
         """Disconnect; producers, writers and readers are closed by who asked for them."""
         self._administration.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

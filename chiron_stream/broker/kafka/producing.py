@@ -7,8 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
@@ -17,6 +16,7 @@ from chiron_stream import timeouts
 from chiron_stream.broker.kafka.failures import translate, translated
 from chiron_stream.broker.kafka.properties import RECONNECT_BACKOFF_MAX_MS, accepted_by
 from chiron_stream.broker.records import Outgoing, Partition, Position
+from chiron_stream.broker.seam import Closing
 from chiron_stream.errors import ChironError, Timeout
 
 WINDOW_BYTES: Final = 32 * 1024 * 1024
@@ -122,7 +122,7 @@ class Window:
             self._used -= size
 
 
-class KafkaProducing:
+class KafkaProducing(Closing):
     """A plain, idempotent producer; see :class:`~chiron_stream.broker.seam.Producer`."""
 
     def __init__(
@@ -162,17 +162,6 @@ class KafkaProducing:
         if not self._closed:
             self._closed = True
             close_quietly(self._producer, timeouts.DELIVERY)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def hand_over(producer: Any, record: Outgoing, endpoint: str) -> Any:

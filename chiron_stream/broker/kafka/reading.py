@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
@@ -19,6 +18,7 @@ from chiron_stream.broker.kafka.failures import translated
 from chiron_stream.broker.kafka.properties import RECONNECT_BACKOFF_MAX_MS, accepted_by
 from chiron_stream.broker.ranges import refuse_out_of_range, truncated
 from chiron_stream.broker.records import Isolation, Partition, Record, Watermarks
+from chiron_stream.broker.seam import Closing
 
 FETCH_BYTES: Final = 4 * 1024 * 1024
 """Kafka's ``max.partition.fetch.bytes``: a few of the largest records in one answer."""
@@ -51,7 +51,7 @@ COMMON: Final[Mapping[str, Any]] = {
 """What every consumer of this project is made with."""
 
 
-class KafkaReading:
+class KafkaReading(Closing):
     """A consumer of assigned partitions; see :class:`~chiron_stream.broker.seam.Reader`."""
 
     def __init__(
@@ -168,14 +168,3 @@ class KafkaReading:
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close(autocommit=False, timeout_ms=1000)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -21,8 +21,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -37,6 +36,7 @@ from chiron_stream.broker.kafka.producing import (
     producer_settings,
 )
 from chiron_stream.broker.records import Outgoing, Partition, Position
+from chiron_stream.broker.seam import Closing
 from chiron_stream.broker.writing import WriterState
 from chiron_stream.errors import ChironError, PolicyRefused, UsageRefused, WriterLost
 from chiron_stream.events import emit
@@ -80,7 +80,7 @@ class KafkaTransaction:
         return positions
 
 
-class KafkaWriter:
+class KafkaWriter(Closing):
     """A transactional producer with a plain one beside it; see the seam."""
 
     def __init__(
@@ -238,14 +238,3 @@ class KafkaWriter:
             self._plain.close()
         self._disconnect(timeouts.DELIVERY if self._state.untroubled else 0.0)
         self._state.closed()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -17,13 +17,12 @@ markers, gaps, fencing and expiry included: the same test cases run against both
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Self
 
 from chiron_stream import timeouts
 from chiron_stream.broker.memory.clients import MemoryProducing, MemoryReading, MemoryWriter
 from chiron_stream.broker.memory.cluster import Cluster
 from chiron_stream.broker.records import VALUE_LIMIT, Isolation, Partition, Watermarks
+from chiron_stream.broker.seam import Closing
 
 __all__ = ["MemoryBroker"]
 
@@ -32,7 +31,7 @@ def _value_limit(_topic: str) -> int:
     return VALUE_LIMIT
 
 
-class MemoryBroker:
+class MemoryBroker(Closing):
     """An in-memory cluster; see :class:`~chiron_stream.broker.seam.Broker`.
 
     :param cluster: share one to have several clients of the same logs.
@@ -82,14 +81,3 @@ class MemoryBroker:
 
     def close(self) -> None:
         """Keep everything: the cluster belongs to whoever made it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

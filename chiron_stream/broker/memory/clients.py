@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn
 
 from chiron_stream.broker.memory.cluster import Cluster
 from chiron_stream.broker.ranges import refuse_out_of_range
@@ -17,26 +16,16 @@ from chiron_stream.broker.records import (
     Record,
     check_size,
 )
+from chiron_stream.broker.seam import Closing
 from chiron_stream.broker.writing import WriterState
 from chiron_stream.errors import ChironError, PolicyRefused
 
 
-class _Closing:
+class _Closing(Closing):
     """A context manager whose end closes."""
 
     def close(self) -> None:
         """Release nothing: there are no connections."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class MemoryDelivery:

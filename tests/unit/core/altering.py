@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from chiron_stream.wire.canonical import EncodingRefused, decode, encode
@@ -161,3 +162,14 @@ def without_its_tag(key: bytes, counter: int, sealed: bytes, _associated: bytes)
     start = counter.to_bytes(12, "big") + (2).to_bytes(4, "big")
     opened = Cipher(algorithms.AES256(key), modes.CTR(start)).decryptor()
     return opened.update(sealed[:-16]) + opened.finalize()
+
+
+def searching(examples: int, test: Callable[[], None]) -> Callable[[], None]:
+    """Return a property that is tried on the same examples each time, to its first failure."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate,),
+        report_multiple_bugs=False,
+    )(test)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiron_stream.errors import TamperDetected
@@ -28,7 +28,14 @@ from enclave_workers.core.coordinator.events import Snapshotted, read_event
 from enclave_workers.core.coordinator.history import History, write_snapshot
 from enclave_workers.core.coordinator.state import At, State
 from enclave_workers.core.coordinator.step import step
-from tests.unit.core.altering import Alteration, Record, alterations, altered, without_its_tag
+from tests.unit.core.altering import (
+    Alteration,
+    Record,
+    alterations,
+    altered,
+    searching,
+    without_its_tag,
+)
 from tests.unit.core.chance import OPEN, SHORT, Chance
 from tests.unit.core.shelf import Shelf, replayed
 from tests.unit.core.story import K, Story
@@ -195,13 +202,7 @@ GUARDS: Mapping[str, tuple[tuple[str, ...], list[tuple[Any, str, object]]]] = {
 @pytest.mark.parametrize("guard", GUARDS)
 def test_search_finds_another_state_without(guard: str) -> None:
     kinds, turned_off = GUARDS[guard]
-    search = settings(
-        max_examples=2000,
-        derandomize=True,
-        database=None,
-        phases=(Phase.generate,),
-        report_multiple_bugs=False,
-    )(whatever_happens(*kinds)(unguarded))
+    search = searching(2000, whatever_happens(*kinds)(unguarded))
     with ExitStack() as stack:
         for where, name, lax in turned_off:
             stack.enter_context(patch.object(where, name, lax))

@@ -29,7 +29,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiron_stream.attestation.akd import AttestedKeyDocument
@@ -47,7 +47,14 @@ from enclave_workers.core.coordinator.events import Opened, OpenRefused
 from enclave_workers.core.coordinator.joining import scope
 from enclave_workers.core.coordinator.state import At, Context, State
 from tests.unit.core import orders
-from tests.unit.core.altering import Alteration, Record, alterations, altered, without_its_tag
+from tests.unit.core.altering import (
+    Alteration,
+    Record,
+    alterations,
+    altered,
+    searching,
+    without_its_tag,
+)
 from tests.unit.core.arrivals import Recording
 from tests.unit.core.chance import OPEN, SHORT
 from tests.unit.core.desk import Clerk, Desk, served
@@ -219,13 +226,7 @@ def off(where: Any, name: Any, lax: object) -> AbstractContextManager[object]:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_search_finds_another_state_without(guard: str) -> None:
     kinds, turned_off = GUARDS[guard]
-    search = settings(
-        max_examples=1500,
-        derandomize=True,
-        database=None,
-        phases=(Phase.generate,),
-        report_multiple_bugs=False,
-    )(whatever_happens(*kinds)(anything))
+    search = searching(1500, whatever_happens(*kinds)(anything))
     with ExitStack() as stack:
         for where, name, lax in turned_off:
             stack.enter_context(off(where, name, lax))
