@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks import (
+    coordinating,
     cpu,
     faust_workers,
     footprint,
@@ -14,6 +15,7 @@ from benchmarks import (
     querying,
     rounds,
     throughput,
+    together,
     training,
     transactions,
 )
@@ -29,7 +31,9 @@ def all_benches() -> list[Bench]:
         rounds,
         interpreter,
         merging,
+        coordinating,
         training,
+        together,
         publishing,
         querying,
         cpu,

@@ -1,6 +1,6 @@
 """The plain PyTorch loop over a recorded plan, in a process of its own, environment of a core.
 
-``python -m benchmarks.plain`` reads workload, rows and slots as JSON, and prints the seconds of
+``python -m benchmarks.plain`` reads workload, rows and rounds as JSON, and prints the seconds of
 each round and the digest of the parameters.
 """
 
@@ -40,13 +40,15 @@ class Trained:
     parameters: str
 
 
-def train(name: str, rows: int, slots: Sequence[Slot]) -> Trained:
+def train(name: str, rows: int, rounds: Sequence[Sequence[Slot]]) -> Trained:
     """Train in a child process, round by round.
 
     :param name: of the workload.
     :param rows: of its data set.
+    :param rounds: the slots of each.
     """
-    given = {"name": name, "rows": rows, "slots": [asdict(one) for one in slots]}
+    planned = [[asdict(slot) for slot in one] for one in rounds]
+    given = {"name": name, "rows": rows, "rounds": planned}
     return Trained(**computed("benchmarks.plain", given=given, seconds=SECONDS))
 
 
@@ -57,13 +59,17 @@ def main(given: dict[str, Any]) -> Trained:
     spec, data = workload.spec(), workload.rows(given["rows"], 0)
     marks: list[float] = []
 
+    def made(slot: dict[str, Any]) -> recipe.Slot:
+        chosen = np.concatenate([np.arange(*part) for part in slot["parts"]])
+        rows = {name: array[chosen] for name, array in data.items()}
+        inputs, target = spec.arrays(rows, workload.kinds)
+        return recipe.Slot(inputs, target, slot["seed"])
+
     def rounds() -> Iterator[Round]:
-        for slot in given["slots"]:
-            chosen = np.concatenate([np.arange(*part) for part in slot["parts"]])
-            rows = {name: array[chosen] for name, array in data.items()}
-            inputs, target = spec.arrays(rows, workload.kinds)
+        for one in given["rounds"]:
+            slots = [made(slot) for slot in one]
             marks.append(time.perf_counter())
-            yield Round([recipe.Slot(inputs, target, slot["seed"])], workload.batch_size)
+            yield Round(slots, workload.batch_size)
             marks.append(time.perf_counter())
 
     trained = reference_loop(spec.module, spec.loss, spec.optimizer, spec.schedule, rounds())

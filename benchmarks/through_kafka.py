@@ -25,23 +25,24 @@ WORKERS: Final = {"coordinator": 1, "trainer": 1}
 
 @dataclass(frozen=True)
 class Size:
-    """A workload by name, its data set, and how it is trained: one slot a round."""
+    """A workload by name, its data set, and how it is trained."""
 
     workload: str
     rows: int
     rows_per_shard: int
     shards_per_slot: int
     passes: int
+    slots: int = 1
 
     @property
     def rounds(self) -> int:
         """How many rounds there are."""
-        return self.passes * self.rows // self.rows_per_shard // self.shards_per_slot
+        return self.passes * self.rows // self.rows_per_round
 
     @property
     def rows_per_round(self) -> int:
-        """Rows that a slot trains on."""
-        return self.rows_per_shard * self.shards_per_slot
+        """Rows that all slots of a round train on."""
+        return self.slots * self.rows_per_shard * self.shards_per_slot
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Trained:
     """What a job came to.
 
     :param seconds: of each round but the first, from one checkpoint's timestamp to the next.
-    :param slots: what was planned, for the plain loop.
+    :param rounds: the slots that were planned for each, for the plain loop.
     :param parameters: digest, in hexadecimal.
     :param logs: of each worker, by name.
     """
 
     seconds: list[float]
-    slots: list[plain.Slot]
+    rounds: list[list[plain.Slot]]
     parameters: str
     logs: Mapping[str, str]
 
@@ -73,7 +74,11 @@ def train(
 ) -> Trained:
     """Run a job to its end."""
     workload = WORKLOADS[size.workload]
-    schedule = {"shards_per_slot": size.shards_per_slot, "passes": size.passes}
+    schedule = {
+        "slots": size.slots,
+        "shards_per_slot": size.shards_per_slot,
+        "passes": size.passes,
+    }
     terms = jobs.terms(workload, schedule=schedule)
     with jobs.running(stage, terms, workers, courier) as job:
         jobs.publish_recipe(job, workload)
@@ -92,15 +97,17 @@ def train(
         logs = {path.stem: path for path in directory.run.glob("*.log")}
         return Trained(
             [later - earlier for earlier, later in pairwise(times)],
-            [_slot(plan, parts) for plan in plans],
+            [_slots(plan, parts) for plan in plans],
             plans[-1].parameters.hex(),
             {name: _text(path) for name, path in logs.items()},
         )
 
 
-def _slot(plan: Plan, parts: Mapping[int, tuple[int, int]]) -> plain.Slot:
-    (slot,) = plan.slots
-    return plain.Slot(slot.seed, tuple(parts[shard.number] for shard in slot.shards))
+def _slots(plan: Plan, parts: Mapping[int, tuple[int, int]]) -> list[plain.Slot]:
+    return [
+        plain.Slot(slot.seed, tuple(parts[shard.number] for shard in slot.shards))
+        for slot in plan.slots
+    ]
 
 
 def _all_plans(auditor: Auditor, rounds: int) -> list[Plan]:

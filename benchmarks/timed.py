@@ -63,6 +63,10 @@ class Watch:
 
         return timed
 
+    def has(self, part: str) -> bool:
+        """Return whether anything has been spent on a part since the last time."""
+        return part in self._spent
+
     def take(self) -> dict[str, float]:
         """Return what has been spent since the last time."""
         spent, self._spent = self._spent, defaultdict(float)
@@ -97,14 +101,16 @@ def _request(_link: object, request: object, _kind: object) -> str:
 
 
 def _told(watch: Watch, function: Function, needed: str) -> Function:
-    """Return the function; behind each call that did ``needed`` its parts are written down."""
+    """Return the function; behind each call that did ``needed`` its parts are written down.
+
+    What calls before it did that did not is in its line: the results of a round's other slots.
+    """
     watched = watch.over(function, REST)
 
     def told(*arguments: Any) -> None:
-        watch.take()
         watched(*arguments)
-        parts = watch.take()
-        if needed in parts:
+        if watch.has(needed):
+            parts = watch.take()
             parts.pop(WAITING, None)
             sys.stderr.write(json.dumps({MARK: parts}) + "\n")
 

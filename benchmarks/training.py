@@ -83,7 +83,7 @@ def _compare(name: str, stage: Stage, size: Size, turns: int, goal: Goal) -> lis
 
 
 def _plain(size: Size, job: Trained) -> list[float]:
-    found = plain.train(size.workload, size.rows, job.slots)
+    found = plain.train(size.workload, size.rows, job.rounds)
     if found.parameters != job.parameters:
         raise RuntimeError("the parameters differ from the plain loop's")
     return found.seconds

@@ -74,8 +74,8 @@ def _texts(count: int, seed: int) -> Columns:
     return {**rows, "text": rows["text"].astype(np.uint8)}
 
 
-def mlp(features: int = 20) -> Workload:
-    """Return the tabular MLP, 256 and 256 wide, on so many numbers in one column."""
+def mlp(features: int = 20, width: int = 256) -> Workload:
+    """Return the tabular MLP, twice so wide, on so many numbers in one column."""
     column = {"name": "x", "kind": "tensor", "shape": [features], "low": -8.0, "high": 8.0}
     options = {
         "loss": nn.CrossEntropyLoss(),
@@ -85,12 +85,13 @@ def mlp(features: int = 20) -> Workload:
         "batch_size": 64,
     }
     columns = (column, {"name": "y", "kind": "label", "classes": ["no", "yes"]})
-    return Workload(partial(_mlp, features), options, columns, partial(_points, features))
+    return Workload(partial(_mlp, features, width), options, columns, partial(_points, features))
 
 
-def _mlp(features: int) -> nn.Module:
+def _mlp(features: int, width: int) -> nn.Module:
     return nn.Sequential(
-        *(nn.Linear(features, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()), nn.Linear(256, 2)
+        *(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()),
+        nn.Linear(width, 2),
     )
 
 

@@ -1,14 +1,15 @@
 """``python -m tests.crash.courier CORE ROLE ...``: a courier that dies where it is ordered to.
 
 The real courier, whose crash points read orders (:mod:`tests.crash.orders`). CORE is the module
-that its core runs. A courier kills itself; when its core is to die, it kills that, sees it dead by
-SIGKILL, and goes on with what it was doing, as a courier does that does not know yet. A worker that
+that its core runs. A courier kills itself; when its core is to die, it kills that, sees it dead,
+and goes on with what it was doing, as a courier does that does not know yet. A worker that
 is held back hears nothing new: a slow broker.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -27,6 +28,7 @@ from chiron_stream.wire.courier import Send
 from enclave_workers.courier import __main__ as entry
 from enclave_workers.courier.effects import Effects
 from tests.crash.orders import Death, Deaths, Order, Orders
+from tests.crash.pace import Pace
 
 
 class Executioner:
@@ -37,6 +39,7 @@ class Executioner:
         self.orders = Orders(run, worker)
         self._deaths = Deaths(run)
         self._stops = Deaths(run, "stops")
+        self._pace = Pace(run) if worker.startswith("trainer") else None
         self.topics: tuple[str, ...] = ()
 
     def __call__(self, point: str) -> None:
@@ -47,18 +50,20 @@ class Executioner:
         core = psutil.Process().children()[0]
         if order.stop:
             core.suspend()
-            self._stops.note(self._death(order, core, signal.SIGSTOP))
+            self._stops.note(self._death(order, core))
             os.kill(os.getpid(), signal.SIGSTOP)
             return
         if order.victim == "core":
-            core.kill()
-            found = os.waitid(os.P_PID, core.pid, os.WEXITED | os.WNOWAIT)
-            assert found is not None
-            code = found.si_status if found.si_code == os.CLD_KILLED else 0
-            self._deaths.note(self._death(order, core, code))
+            kill(core.pid)
+            self._deaths.note(self._death(order, core))
             return
-        self._deaths.note(self._death(order, core, 0))
+        self._deaths.note(self._death(order, core))
         os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the worker is to hear nothing now."""
+        return self.orders.held or (self._pace is not None and self._pace.reached)
 
     def _meant(self, order: Order, point: str) -> bool:
         if point != order.point or (order.topic and order.topic not in self.topics):
@@ -68,7 +73,7 @@ class Executioner:
         worker, deaths = order.behind
         return len(self._deaths.all(worker)) > deaths
 
-    def _death(self, order: Order, core: psutil.Process, number: int) -> Death:
+    def _death(self, order: Order, core: psutil.Process) -> Death:
         return Death(
             worker=self._worker,
             point=order.point,
@@ -77,9 +82,21 @@ class Executioner:
             courier=os.getpid(),
             core=core.pid,
             born=core.create_time(),
-            signal=number,
             at=time.time(),
         )
+
+
+def kill(pid: int) -> None:
+    """Kill a core, and wait until it is dead; another thread of the courier may be the one to know.
+
+    Its exit code is the courier's to see: it ends by it.
+    """
+    core = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        select.select([core], [], [])
+    finally:
+        os.close(core)
 
 
 class NotedEffects(Effects):
@@ -104,7 +121,7 @@ class NotedEffects(Effects):
 
     def poll(self, limit: int, seconds: float) -> list[Record]:
         deadline = time.monotonic() + seconds
-        while self._executioner.orders.held:
+        while self._executioner.holds:
             if time.monotonic() > deadline:
                 return []
             time.sleep(0.01)  # between two looks at a condition with a deadline

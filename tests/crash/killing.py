@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import psutil
 
@@ -20,10 +20,14 @@ from chiron_stream.local.directory import JobDirectory
 from chiron_stream.local.running import RunningJob
 from tests.crash.asking import Asker
 from tests.crash.orders import Death, Deaths, Order, Orders
+from tests.crash.pace import STEP, Pace
 from tests.crash.recoveries import Recovery
 from tests.crash.waiting import LIMIT, wait_for
 
 COORDINATOR, TRAINER, PREDICTOR = "coordinator-0", "trainer-0", "predictor-0"
+
+AT_FIRST: Final = 4
+"""Rounds that a job makes before anything is done to it."""
 
 
 class Endings(logging.Handler):
@@ -65,7 +69,7 @@ class CrashedJob:
         self.deaths = Deaths(directory.run)
         self.stops = Deaths(directory.run, "stops")
         self.endings = Endings()
-        self._version = 0
+        self.pace = Pace(directory.run)
         self.recoveries: list[Recovery] = []
 
     @property
@@ -74,6 +78,8 @@ class CrashedJob:
 
     def __enter__(self) -> Self:
         logging.getLogger("chiron_stream").addHandler(self.endings)
+        self.directory.run.mkdir(exist_ok=True)
+        self.pace.allow(AT_FIRST)
         self.running.start()
         return self
 
@@ -107,9 +113,8 @@ class CrashedJob:
 
     @property
     def version(self) -> int:
-        """The newest committed version that any coordinator told of; one that starts tells of 0."""
-        self._version = max(self._version, int(self.progress().get("version", 0)))
-        return self._version
+        """The newest committed version that any coordinator told of."""
+        return self.pace.version
 
     @property
     def finished(self) -> bool:
@@ -125,7 +130,18 @@ class CrashedJob:
         now = time.time()
         wait_for(lambda: self._told_since(now), f"word of the coordinator behind {what}", limit)
         goal = self.version + 2
-        wait_for(lambda: self.version >= goal, f"a round behind {what}", limit)
+        self.until(lambda: self.version >= goal, f"a round behind {what}", limit)
+
+    def until(self, condition: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
+        """Wait until a condition holds, and let rounds be made meanwhile."""
+
+        def look() -> bool:
+            found = condition()
+            if not found:
+                self.pace.allow(STEP)
+            return found
+
+        wait_for(look, what, limit)
 
     def _told_since(self, moment: float) -> bool:
         path = self.directory.run / f"{self.coordinator}.json"
@@ -143,7 +159,7 @@ class CrashedJob:
         about = f"{worker}: " + ", then ".join(map(str, orders))
 
         def died() -> Sequence[Death]:
-            wait_for(lambda: len(self.deaths.all(worker)) >= before + len(orders), about)
+            self.until(lambda: len(self.deaths.all(worker)) >= before + len(orders), about)
             deaths = self.deaths.all(worker)[before:]
             found = [(death.point, death.victim) for death in deaths]
             assert found == [(one.point, one.victim) for one in orders]
@@ -160,7 +176,7 @@ class CrashedJob:
             if death.victim == "courier":
                 assert code == -signal.SIGKILL, death
             else:
-                assert (death.signal, code) == (signal.SIGKILL, 256 - signal.SIGKILL), death
+                assert code == 256 - signal.SIGKILL, death
             wait_for(lambda one=death: ended(one), f"the core of {death} has ended")  # type: ignore[misc]
 
     def kill(
@@ -205,7 +221,7 @@ class CrashedJob:
             pool.submit(self.kill, worker, *trainer).result()
             wait_for(lambda: len(self.deaths.all(PREDICTOR)) >= died or other.done(), "its death")
             with self.held_back(*others):
-                wait_for(lambda: self.ready(worker), f"{worker} is back")
+                self.until(lambda: self.ready(worker), f"{worker} is back")
                 with self.held_back(worker):
                     other.result()
 
@@ -216,7 +232,7 @@ class CrashedJob:
         else:
             before = len(self.stops.all(worker))
             self.orders(worker).give(order)
-            wait_for(lambda: len(self.stops.all(worker)) > before, f"{worker}: {order}")
+            self.until(lambda: len(self.stops.all(worker)) > before, f"{worker}: {order}")
         wait_for(lambda: all(map(_stopped, self.processes(worker))), f"{worker} stands still")
 
     def go_on(self, worker: str) -> None:

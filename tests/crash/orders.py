@@ -44,7 +44,7 @@ class Order:
 class Death:
     """What happened: ``core`` and ``born`` tell the core's process from a later one of its number.
 
-    ``signal`` is what the core ended by, seen by its courier; of a courier only its starter knows.
+    By which signal, the one that starts the courier again knows: a courier ends by its core's.
     """
 
     worker: str
@@ -54,7 +54,6 @@ class Death:
     courier: int
     core: int
     born: float
-    signal: int
     at: float
 
 

@@ -106,6 +106,7 @@ def assert_nothing_shows(
     :param boots: of predictors, at most.
     """
     assert not job.finished, "the job was too short for what was done to it"
+    job.pace.lift()
     wait_for(lambda: job.finished, "the job is finished", FINISH_SECONDS)
     answers = asker.ask_all(other.plans[-1].version)
     judged = judge(job.directory, members.publications, answers)

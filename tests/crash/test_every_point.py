@@ -37,7 +37,7 @@ from tests.crash.waiting import LIMIT, Stuck, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(1200)]
 
-PASSES: Final = 80
+PASSES: Final = 120
 SLOTS: Final = 2
 TRAINERS: Final = 2
 CONTROL_SECONDS: Final = 25.0

@@ -16,6 +16,10 @@ from tests.crash.waiting import wait_for
 from tests.faults.processes import frozen
 
 STRIKES: Final = 8
+
+ROUNDS: Final = 6
+"""That may be made around each strike."""
+
 FENCED: Final = 9
 
 BRIEF: Final = (0.2, 2.0)
@@ -63,6 +67,7 @@ class Schedule:
             "freeze": self._freeze,
         }
         for name in self._drawn(list(strikes)):
+            self._job.pace.allow(ROUNDS)
             self.done.append(f"{name} {strikes[name]()}")
             print(f"seed {self.seed}: {self.done[-1]}, version {self._job.version}", flush=True)
             time.sleep(self._chance.uniform(*PAUSE))  # drawn like all the rest

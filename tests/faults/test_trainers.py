@@ -47,13 +47,13 @@ def test_trainer_stopped_past_its_lease_is_done_without_and_comes_back(
 ) -> None:
     job = new_job(PASSES, SLOTS, TRAINERS)
     with at_work(job, recipe) as (members, asker):
-        wait_for(lambda: job.members == TRAINERS + 1, "everybody is there")
+        job.until(lambda: job.members == TRAINERS + 1, "everybody is there")
         for worker, order in zip(cycle(job.trainers), STOPS, strict=False):
             job.stop(worker, order)
             wait_for(lambda: job.members == TRAINERS, f"{worker} is lost")
             job.goes_on(f"{order} of {worker}")
             job.go_on(worker)
-            wait_for(lambda: job.members == TRAINERS + 1, f"{worker} is back")
+            job.until(lambda: job.members == TRAINERS + 1, f"{worker} is back")
         assert_nothing_shows(job, members, asker, other, boots=1)
     assert_every_end_was_ordered(job)
 
@@ -102,6 +102,7 @@ def storm(job: CrashedJob, chance: random.Random) -> dict[str, int]:
     struck = dict.fromkeys(SIGNALS, 0)
     began = time.monotonic()
     for second in range(STORM_SECONDS):
+        job.pace.allow()
         worker = chance.choice(job.trainers)
         how = chance.choice(list(SIGNALS))
         processes = job.processes(worker)
