@@ -91,15 +91,14 @@ def _reshaped(call: Call) -> Spot:
         return None
     old, new = one.shape, call.shape
     before = prod(old[: one.spot.axis]) * one.spot.outer
-    behind = one.spot.group * prod(old[one.spot.axis + 1 :])
     passed = 1
     for place, size in enumerate(new):
         if passed <= before < passed * size:
             outer, left = divmod(before, passed)
             group, rest = divmod(size, outer * call.rows)
-            if left or rest or group * prod(new[place + 1 :]) != behind:
+            if left or rest:
                 break
-            return Apart(place, group, outer)
+            return Apart(place, group, outer)  # as many elements, so what is behind fits too
         passed *= size
     raise Mixed("it spreads a row over others' places")
 

@@ -63,7 +63,7 @@ class Executioner:
     @property
     def holds(self) -> bool:
         """Whether the worker is to hear nothing now."""
-        return self.orders.held or (self._pace is not None and self._pace.reached)
+        return self.orders.held or (self._pace is not None and self._pace.holds(self._worker))
 
     def _meant(self, order: Order, point: str) -> bool:
         if point != order.point or (order.topic and order.topic not in self.topics):

@@ -29,6 +29,9 @@ COORDINATOR, TRAINER, PREDICTOR = "coordinator-0", "trainer-0", "predictor-0"
 AT_FIRST: Final = 4
 """Rounds that a job makes before anything is done to it."""
 
+MORE_SECONDS: Final = 3.0
+"""Until more rounds are let be made for what has not happened in those before."""
+
 
 class Endings(logging.Handler):
     """The exit codes of every service, as the one that starts them again saw them."""
@@ -133,12 +136,15 @@ class CrashedJob:
         self.until(lambda: self.version >= goal, f"a round behind {what}", limit)
 
     def until(self, condition: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
-        """Wait until a condition holds, and let rounds be made meanwhile."""
+        """Wait until a condition holds; let rounds be made for it, and more now and then."""
+        due = 0.0
 
         def look() -> bool:
+            nonlocal due
             found = condition()
-            if not found:
+            if not found and time.monotonic() >= due:
                 self.pace.allow(STEP)
+                due = time.monotonic() + MORE_SECONDS
             return found
 
         wait_for(look, what, limit)
@@ -221,7 +227,7 @@ class CrashedJob:
             pool.submit(self.kill, worker, *trainer).result()
             wait_for(lambda: len(self.deaths.all(PREDICTOR)) >= died or other.done(), "its death")
             with self.held_back(*others):
-                self.until(lambda: self.ready(worker), f"{worker} is back")
+                wait_for(lambda: self.ready(worker), f"{worker} is back")
                 with self.held_back(worker):
                     other.result()
 

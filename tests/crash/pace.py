@@ -1,12 +1,14 @@
 """How far a job may come: on a quick machine it shall not end before what is to be done to it.
 
-Trainers hear nothing from the version on that stands in a file of the run directory, until the test
-lets more rounds be made. How many rounds a test needs is then its own number, not the machine's.
+Trainers that have joined hear nothing from the version on that stands in a file of the run
+directory, until the test lets more rounds be made. How many rounds a test needs is then its own
+number, not the machine's.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -42,10 +44,12 @@ class Pace:
         with self._lock:
             self._set(sys.maxsize)
 
-    @property
-    def reached(self) -> bool:
-        """Whether trainers are to hear nothing now."""
-        return self.version >= self._limit
+    def holds(self, worker: str) -> bool:
+        """Tell whether a trainer, this process, is to hear nothing now; one that joins hears."""
+        own = self._run / f"{worker}.json"
+        told = json.loads(own.read_text()) if own.exists() else {}
+        ready = told.get("pid") == os.getpid() and told.get("state") == "ready"
+        return ready and self.version >= self._limit
 
     @property
     def _limit(self) -> int:
