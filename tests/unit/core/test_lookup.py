@@ -116,6 +116,13 @@ def test_shard_is_read_and_found_behind_a_wrong_hint() -> None:
     assert read_shard(link, grant(first=9)) == CONTENT
 
 
+def test_first_record_of_each_number_is_taken() -> None:
+    altered = [tampered(one, -1) for one in RECORDS]
+    assert read_shard(Broker().put("shards", *RECORDS, *altered), grant()) == CONTENT
+    mixed = [RECORDS[0], *altered, *RECORDS[1:]]
+    assert refusal(Broker().put("shards", *mixed), grant()) == "SHARD_DIGEST"
+
+
 @pytest.mark.parametrize(
     "other",
     [ShardName(bytes(15) + b"\1", bytes(8), 7), ShardName(bytes(16), bytes(7) + b"\1", 7)],
