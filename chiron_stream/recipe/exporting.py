@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -17,14 +16,15 @@ from chiron_stream.graph.columns import ColumnKinds, bind
 from chiron_stream.graph.definition import Buffer, Definition, Graph, Input, Parameter
 from chiron_stream.graph.format import serialize
 from chiron_stream.graph.schedules import Constant, Schedule
+from chiron_stream.job.policy import Policy
 from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
-from chiron_stream.recipe.explaining import explain
+from chiron_stream.recipe.explaining import Explanation, explain
+from chiron_stream.recipe.fitting import Places, fitted, located
 from chiron_stream.recipe.settings import OptimizerFactory, optimizer_setting
 from chiron_stream.recipe.tracing import Evaluating, Training, mode, trace
 from chiron_stream.recipe.translation import Translator
 
 _DTYPES: Final = {torch.float32: "f32", torch.int64: "i64", torch.bool: "bool"}
-_NODE: Final = re.compile(r"(train|eval) graph, node (\d+)")
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,14 @@ class Recipe:
     :param definition: the closed graph, as JSON.
     :param weights: parameters, then buffers, flat and little-endian.
     :param checked: what the check found, as a worker's will.
+    :param places: the module and line that each node of the graphs comes from, for messages; it
+        is not published.
     """
 
     definition: bytes = field(repr=False)
     weights: bytes = field(repr=False)
     checked: CheckedRecipe = field(repr=False)
+    places: Places = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def export(
@@ -84,16 +87,32 @@ class Recipe:
             bind(definition, columns)
         data = serialize(definition)
         weights = b"".join(_bytes(one) for _, one in _Parts(module, loss, ()).tensors())
-        return cls(data, weights, _checked(data, limits, places))
+        with located(places):
+            return cls(data, weights, check(data, limits), places)
 
     @property
     def commitment(self) -> bytes:
         """What the job's policy names this recipe by (32 bytes)."""
         return commitment(self.definition, self.weights)
 
-    def explain(self) -> str:
-        """Return what the recipe holds, in plain words."""
-        return explain(self.checked)
+    def fitted(self, policy: Policy) -> CheckedRecipe:
+        """Return what the coordinator of a job will hold of this recipe.
+
+        :raises RecipeRefused: the coordinator would refuse it, with the same code.
+        """
+        return fitted(self.definition, self.weights, policy, self.places)
+
+    def explain(
+        self, policy: Policy | None = None, *, rows_per_shard: int | None = None
+    ) -> Explanation:
+        """Return what the recipe holds and needs: to print, or by field.
+
+        :param policy: of the job that it is for; then also steps and who learns what, in bits.
+        :param rows_per_shard: as owners will publish; what fits by default.
+        :raises RecipeRefused: the coordinator of that job would refuse it.
+        """
+        checked = self.checked if policy is None else self.fitted(policy)
+        return explain(checked, policy, rows_per_shard)
 
 
 @dataclass(frozen=True)
@@ -228,18 +247,6 @@ def _check_parameter(name: str, one: nn.Parameter) -> None:
             expected="contiguous parameters (no channels_last) without hooks on gradients",
             got="another layout" if not one.is_contiguous() else "a hook",
         )
-
-
-def _checked(
-    data: bytes, limits: Limits | None, places: Mapping[str, Mapping[int, str]]
-) -> CheckedRecipe:
-    """Check as a worker does; a refusal's hint says where the node comes from."""
-    try:
-        return check(data, limits)
-    except RecipeRefused as error:
-        if found := _NODE.match(error.message):
-            error.hint = places[found[1]].get(int(found[2]))
-        raise
 
 
 def _bytes(tensor: torch.Tensor) -> bytes:
