@@ -1,4 +1,4 @@
-"""What a model provider does with a recipe, at home: export, explain, train by the reference.
+"""What a model provider does with a recipe, at home: export, explain, rehearse, and the reference.
 
 >>> from functools import partial
 >>> import torch
@@ -22,13 +22,19 @@ a worker checks it (:func:`chiron_stream.graph.checker.check`), so that refusals
 from __future__ import annotations
 
 from chiron_stream.graph.schedules import Constant, Cosine, Step, Warmup
+from chiron_stream.recipe.explaining import Explanation
 from chiron_stream.recipe.exporting import Recipe
+from chiron_stream.recipe.learning import Channel
 from chiron_stream.recipe.reference import Round, Slot, parameters_sha256, reference_loop
+from chiron_stream.recipe.rehearsal import Rehearsal
 
 __all__ = [
+    "Channel",
     "Constant",
     "Cosine",
+    "Explanation",
     "Recipe",
+    "Rehearsal",
     "Round",
     "Slot",
     "Step",

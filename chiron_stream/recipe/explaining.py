@@ -201,7 +201,7 @@ def _memory(state: int, recipe: CheckedRecipe) -> Memory:
 
 
 def _steps(recipe: CheckedRecipe, policy: Policy, rows_per_shard: int | None) -> Steps:
-    rows = rows_per_shard or rows_that_fit(policy)
+    rows = rows_that_fit(policy) if rows_per_shard is None else rows_per_shard
     shards, batch = policy.schedule.shards_per_slot, recipe.definition.batch_size
     return Steps(
         rows_per_shard=rows,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import nn
 
+from chiron_stream.clients.publication import rows_that_fit
 from chiron_stream.errors import RecipeRefused
 from chiron_stream.graph.checked import CheckedRecipe, Limits, commitment
 from chiron_stream.graph.checker import check
@@ -17,9 +18,13 @@ from chiron_stream.graph.definition import Buffer, Definition, Graph, Input, Par
 from chiron_stream.graph.format import serialize
 from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.job.policy import Policy
+from chiron_stream.job.rows import prepare
 from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
 from chiron_stream.recipe.explaining import Explanation, explain
 from chiron_stream.recipe.fitting import Places, fitted, located
+from chiron_stream.recipe.portions import Cut
+from chiron_stream.recipe.rehearsal import Rehearsal
+from chiron_stream.recipe.rehearsing import OnProgress, Rehearsing, silent
 from chiron_stream.recipe.settings import OptimizerFactory, optimizer_setting
 from chiron_stream.recipe.tracing import Evaluating, Training, mode, trace
 from chiron_stream.recipe.translation import Translator
@@ -113,6 +118,45 @@ class Recipe:
         """
         checked = self.checked if policy is None else self.fitted(policy)
         return explain(checked, policy, rows_per_shard)
+
+    def rehearse(
+        self,
+        sample: Any,
+        policy: Policy,
+        *,
+        passes: int | None = None,
+        rows_per_shard: int | None = None,
+        held_out: float = 0.2,
+        seed: int = 0,
+        threads: int = 1,
+        progress: OnProgress = silent,
+    ) -> Rehearsal:
+        """Train on rows of one's own, at home, as a worker would; print what comes back.
+
+        Rows are checked as an owner's are when they are published. Each slot is a round.
+
+        :param sample: a mapping of names to arrays, a data frame or a structured array.
+        :param policy: of the job that the recipe is for.
+        :param passes: the policy's by default.
+        :param rows_per_shard: as owners will publish; what fits by default.
+        :param held_out: share of the rows that is scored and does not train.
+        :param seed: of all that is drawn: the same seed gives the same bits.
+        :param threads: of torch, as the trainers will have.
+        :param progress: called behind each step, from another thread, with the steps done, all
+            steps and the loss.
+        :raises UsageRefused: an argument that cannot mean anything.
+        :raises SchemaMismatch: the sample does not fit the schema; names column and row.
+        :raises RecipeRefused: the coordinator would refuse the recipe, or a trainer would leave a
+            slot out; the hint names module and line where there is one to name.
+        """
+        checked = self.fitted(policy)
+        prepared = prepare(policy.schema, sample)
+        rows = rows_that_fit(policy) if rows_per_shard is None else rows_per_shard
+        plan = policy.schedule
+        sweeps = plan.passes if passes is None else passes
+        cut = Cut(held_out, rows, plan.shards_per_slot, sweeps, seed)
+        run = Rehearsing(checked, self.weights, self.places, prepared, policy, cut, progress)
+        return run.run(threads)
 
 
 @dataclass(frozen=True)
