@@ -191,6 +191,17 @@ def test_status_as_json_is_an_envelope_for_the_job_and_for_each_worker(
     ]
 
 
+def test_logs_of_a_job_that_is_up_are_events_of_all_its_processes(finished: Finished) -> None:
+    found = data_of(chiron("logs", finished.directory.path, "--lines", "10000", "--json"))
+    assert {kind for kind, _ in found} == {"log"}
+    names = {fields["name"] for _, fields in found if fields.get("event")}
+    assert names == {"coordinator-0", "predictor-0", "trainer-0"}
+    times = [fields["time"] for _, fields in found if "time" in fields]
+    assert times == sorted(times)
+    one = chiron("logs", finished.directory.path, "--worker", "trainer-0")
+    assert re.search(r"^\d\d:\d\d:\d\d trainer-0: INFO worker\.progress ", one.stdout, re.MULTILINE)
+
+
 def test_command_in_a_directory_without_a_job_says_what_to_do(tmp_path: Path) -> None:
     for words in (("status",), ("predict", *ROW), ("publish", "x.csv"), ("down", ".")):
         shown = chiron(*words, cwd=tmp_path)
