@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chiron_stream.clients.async_query import AsyncQueryClient
     from chiron_stream.clients.auditor import Auditor
     from chiron_stream.clients.identity import Identity
     from chiron_stream.clients.owner import DataOwner
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AnswerTimeout": "chiron_stream.errors",
+    "AsyncQueryClient": "chiron_stream.clients.async_query",
     "Auditor": "chiron_stream.clients.auditor",
     "BrokerUnreachable": "chiron_stream.errors",
     "BudgetExhausted": "chiron_stream.errors",
@@ -54,6 +56,7 @@ _HOME = {
 
 __all__ = [
     "AnswerTimeout",
+    "AsyncQueryClient",
     "Auditor",
     "BrokerUnreachable",
     "BudgetExhausted",

@@ -46,7 +46,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.drift import apply
@@ -260,15 +260,18 @@ class LocalJob:
         roster = self.job.policy.roster
         return self._party(ModelProvider, next(x.name for x in roster if x.role is Role.PROVIDER))
 
-    def client(self, name: str) -> QueryClient:
-        """Return a query client of the job, connected; closed with the job."""
-        return self._party(QueryClient, name)
+    def client(self, name: str, **options: Any) -> QueryClient:
+        """Return a query client of the job, connected; closed with the job.
 
-    def _party(self, kind: type[P], name: str) -> P:
+        :param options: further ones of the client, such as ``state``.
+        """
+        return self._party(QueryClient, name, **options)
+
+    def _party(self, kind: type[P], name: str, **options: Any) -> P:
         path = self.directory.identity(name)
         if not path.exists():
             raise UsageRefused(f"the job has no member {name}", code="NO_MEMBER")
-        party = kind(self.job, path, evidence=InsecureSimulation(), broker=self.broker)
+        party = kind(self.job, path, evidence=InsecureSimulation(), broker=self.broker, **options)
         self._parties.append(party)
         return party
 

@@ -184,6 +184,22 @@ def _write_new(path: Path, data: bytes) -> None:
         raise
 
 
+def refuse_readable(path: Path, status: os.stat_result, *, code: str) -> None:
+    """Refuse a file with secrets that others than its owner may read or write.
+
+    :raises ConfigurationRefused: with ``code``.
+    """
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise ConfigurationRefused(
+            f"{path} holds secret keys and others may read it",
+            code=code,
+            expected="mode 0600",
+            got=f"mode {mode:04o}",
+            hint=f"run: chmod 600 {path}",
+        )
+
+
 def _read_private(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -194,17 +210,9 @@ def _read_private(path: Path) -> bytes:
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
-    mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         raise _refused(f"{path} is not an identity", "a file", "something else")
-    if mode & 0o077:
-        raise ConfigurationRefused(
-            f"{path} holds secret keys and others may read it",
-            code="IDENTITY_PERMISSIONS",
-            expected="mode 0600",
-            got=f"mode {mode:04o}",
-            hint=f"run: chmod 600 {path}",
-        )
+    refuse_readable(path, status, code="IDENTITY_PERMISSIONS")
 
 
 def _table(data: bytes) -> dict[str, Any] | None:

@@ -88,6 +88,11 @@ class Connected(Closing):
         """Return how many partitions the catalogue gives a topic."""
         return self._catalogue.topics[topic].partitions
 
+    def retention(self, topic: str) -> float:
+        """Return how many seconds the catalogue keeps a topic's records."""
+        wished = self._catalogue.topics[topic].wished()
+        return int(wished.settings["retention.ms"]) / 1000
+
     @property
     def producer(self) -> Producer:
         """The producer, made when first used."""
@@ -163,7 +168,7 @@ class Member(Connected):
         kafka: Mapping[str, str] | None = None,
         broker: Broker | None = None,
     ) -> None:
-        found = job if isinstance(job, Job) else file.loads(Path(job).read_text("utf-8"))
+        found = job if isinstance(job, Job) else _read_job(Path(job))
         found.require_simulation(isinstance(evidence, InsecureSimulation))
         self.identity = identity if isinstance(identity, Identity) else Identity.load(identity)
         self._check_roster(found)
@@ -186,6 +191,19 @@ class Member(Connected):
                 got="no such identity" if found is None else found.role.name.lower(),
                 hint="send the line of your public key to whoever writes the policy",
             )
+
+
+def _read_job(path: Path) -> Job:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobRefused(
+            f"there is no job file {path} that reads",
+            code="JOB_FILE",
+            expected="the file that the policy's author gave you",
+            got=type(error).__name__,
+        ) from error
+    return file.loads(text)
 
 
 class Party(Member):

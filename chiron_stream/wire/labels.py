@@ -63,6 +63,9 @@ SESSION_ANSWER: Final = _label("session answer secret")
 # Derivation for one answer
 ANSWER_KEY: Final = _label("answer key")
 
+# Derivation from an identity, for what its party keeps
+CLIENT_STATE: Final = _label("client state")
+
 # Derivation from the job's key K
 K_JOURNAL: Final = _label("journal key")
 K_SNAPSHOT: Final = _label("snapshot key")

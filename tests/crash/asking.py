@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from chiron_stream import InsecureSimulation, QueryClient
-from chiron_stream.clients.query import Answer
+from chiron_stream.clients.answers import Answer
 from chiron_stream.errors import ChironError
 from chiron_stream.job.file import Job
 from tests.crash import jobs

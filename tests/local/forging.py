@@ -23,7 +23,7 @@ from chiron_stream.wire.control import (
 from chiron_stream.wire.crypto import SUITE
 from chiron_stream.wire.replies import Acknowledged
 from chiron_stream.wire.serving import QueryName, seal_query
-from chiron_stream.wire.session import Hello, Intent, Purpose, open_session
+from chiron_stream.wire.session import Hello, Intent, Purpose, SessionKeys, open_session
 from enclave_workers.local import LocalJob
 from tests.local import jobs
 
@@ -107,11 +107,11 @@ def unchecked(broken: dict[int, float]) -> Any:
     return made
 
 
-def query(job: LocalJob, session: OpenSession, number: int, east: float, **columns: Any) -> bytes:
+def query(job: LocalJob, keys: SessionKeys, number: int, east: float, **columns: Any) -> bytes:
     """Return the record of a query, whatever it holds."""
     policy = job.job.policy
     row = prepare(policy.schema, {"east": [east], "north": [0.0]}, purpose="query").columns
     row["east"][0] = columns.get("raw", east)
     content = pack_columns(policy.schema, row, 1, purpose="query")
-    name = QueryName(session.keys.session, number)
-    return seal_query(session.keys.queries, name, content, policy.query_bytes)
+    name = QueryName(keys.session, number)
+    return seal_query(keys.queries, name, content, policy.query_bytes)

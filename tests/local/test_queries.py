@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from chiron_stream.clients.party import OpenSession
 from chiron_stream.clients.query import QueryClient
+from chiron_stream.clients.sealing import Sealer
 from chiron_stream.errors import BudgetExhausted, SchemaMismatch
 from chiron_stream.recipe import Recipe
-from chiron_stream.wire.serving import QueryName, answer_name, open_answer, seal_query
+from chiron_stream.wire.serving import QueryName, answer_name, open_answer, query_name, seal_query
+from chiron_stream.wire.session import SessionKeys
 from enclave_workers.local import LocalJob
 from tests.local import jobs
 from tests.local.forging import query
@@ -39,17 +39,24 @@ def answers(job: LocalJob, name: QueryName) -> list[bytes]:
     return [one for one in found if answer_name(one) == name]
 
 
-def asked(job: LocalJob, client: QueryClient) -> tuple[OpenSession, QueryName, bytes, int]:
+def keys_of(client: QueryClient) -> SessionKeys:
+    """Return the keys of a client's session."""
+    sealer = client.asking._sealer
+    assert isinstance(sealer, Sealer)
+    return sealer.open(0)
+
+
+def asked(job: LocalJob, client: QueryClient) -> tuple[SessionKeys, QueryName, bytes, int]:
     """Ask once; return session, name, record and partition of the query."""
     client.predict(ROW)
-    session: Any = client._session
-    partition = session.keys.session[0] % 4
+    keys = keys_of(client)
+    partition = keys.session[0] % 4
     record = [
-        one.value
-        for one in jobs.records(job, "queries", partition)
-        if one.key == session.keys.session
+        one.value for one in jobs.records(job, "queries", partition) if one.key == keys.session
     ][-1]
-    return session, QueryName(session.keys.session, client._next - 1), record, partition
+    name = query_name(record)
+    assert name is not None
+    return keys, name, record, partition
 
 
 def test_budget_is_exhausted_exactly_at_the_ceiling(recipe: Recipe) -> None:
@@ -78,8 +85,8 @@ def test_replayed_query_is_answered_again_with_the_same_bytes_and_not_charged(
 
 
 def test_query_under_a_used_number_with_other_bytes_is_refused(serving: LocalJob) -> None:
-    session, name, _, partition = asked(serving, serving.client("carol"))
-    other = query(serving, session, name.number, -2.0)
+    keys, name, _, partition = asked(serving, serving.client("carol"))
+    other = query(serving, keys, name.number, -2.0)
     offset = jobs.append(serving, "queries", other, partition)
     assert jobs.rejection(serving, "queries", offset, partition).code == "CONFLICT"
     assert len(answers(serving, name)) == 1
@@ -92,8 +99,7 @@ def test_query_that_comes_three_times_at_once_is_charged_once(recipe: Recipe) ->
         broker.lie = lambda topic, value: doubled(value) if topic == "queries" else [value]
         client = job.client("carol")
         assert [client.predict(ROW).budget_left for _ in range(4)] == [8, 7, 6, 5]
-        session: Any = client._session
-        name = QueryName(session.keys.session, 0)
+        name = QueryName(keys_of(client).session, 0)
         assert len(set(answers(job, name))) == 1
 
 
@@ -105,26 +111,26 @@ def test_query_of_no_session_is_rejected(serving: LocalJob) -> None:
 
 def test_query_under_another_key_is_rejected_and_not_charged(serving: LocalJob) -> None:
     client = serving.client("carol")
-    session, name, _, partition = asked(serving, client)
+    keys, name, _, partition = asked(serving, client)
     forged = seal_query(bytes(32), QueryName(name.session, 99), b"", 256)
     offset = jobs.append(serving, "queries", forged, partition)
     assert jobs.rejection(serving, "queries", offset, partition).code == "DOES_NOT_OPEN"
     left = client.predict(ROW).budget_left
     assert client.predict(ROW).budget_left == left - 1
-    assert session.keys.session == name.session
+    assert keys.session == name.session
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 def test_invalid_row_gets_an_error_of_the_same_size(serving: LocalJob, value: float) -> None:
-    session, name, _, partition = asked(serving, serving.client("carol"))
+    keys, name, _, partition = asked(serving, serving.client("carol"))
     good = answers(serving, name)[0]
     bad = QueryName(name.session, 50)
-    record = query(serving, session, bad.number, 0.0, raw=value)
+    record = query(serving, keys, bad.number, 0.0, raw=value)
     jobs.append(serving, "queries", record, partition)
     jobs.until(serving, lambda: len(answers(serving, bad)) == 1)
     (answer,) = answers(serving, bad)
     assert len(answer) == len(good)
-    body = open_answer(session.keys.answers, bad, answer)
+    body = open_answer(keys.answers, bad, answer)
     assert body.status.name == "INVALID"
     assert "east" in body.reason
 
@@ -135,7 +141,7 @@ def test_row_that_the_schema_refuses_is_never_sent(serving: LocalJob) -> None:
         client.predict({"east": 0.0})
     with pytest.raises(SchemaMismatch, match="east"):
         client.predict({"east": 99.0, "north": 0.0})
-    assert client._session is None
+    assert client.asking._sealer is None
 
 
 def test_answers_are_as_coarse_as_the_policy_says(recipe: Recipe) -> None:
