@@ -72,6 +72,13 @@ def test_budget_is_exhausted_exactly_at_the_ceiling(recipe: Recipe) -> None:
         assert carl.predict(ROW).budget_left == 4
 
 
+def test_each_answer_of_a_batch_tells_what_was_left_behind_it(serving: LocalJob) -> None:
+    client = serving.client("carol")
+    before = client.predict(ROW).budget_left
+    answers = [one.result(20) for one in [client.submit(ROW) for _ in range(50)]]
+    assert [one.budget_left for one in answers] == list(range(before - 1, before - 51, -1))
+
+
 def test_replayed_query_is_answered_again_with_the_same_bytes_and_not_charged(
     serving: LocalJob,
 ) -> None:

@@ -59,13 +59,14 @@ class _Release:
 
 @dataclass(frozen=True)
 class _Query:
-    """A query that opened, with its columns or what is wrong with them."""
+    """A query that opened, with its columns or what is wrong with them, and what it left."""
 
     name: QueryName
     session: QuerySession
     digest: bytes
     columns: dict[str, Array]
     fault: str | None
+    left: int
 
 
 class Predictor:
@@ -191,9 +192,9 @@ class Predictor:
         except TamperDetected as error:
             self._refuse(line, error.code)
             return
-        self._charge(session)
+        left = self._charge(session)
         columns, fault = self._columns(content)
-        self._ready[name] = _Query(name, session, digest, columns, fault)
+        self._ready[name] = _Query(name, session, digest, columns, fault, left)
 
     def _refuse(self, line: Line, code: str) -> None:
         reject(self._link, self._membership.boot.id, line, code)
@@ -225,10 +226,12 @@ class Predictor:
             self._membership.report("workers", GrantRequest(session.session))
         return False
 
-    def _charge(self, session: QuerySession) -> None:
+    def _charge(self, session: QuerySession) -> int:
+        """Take one answer from what a session has; return what its identity has left then."""
         allowance = self._ledger.allowance(session.session)
         if allowance.count:
             allowance.count -= 1
+        return allowance.left + allowance.count
 
     def _columns(self, content: bytes) -> tuple[dict[str, Array], str | None]:
         schema = self._policy.schema
@@ -293,7 +296,7 @@ class Predictor:
             release=release.told.release,
             version=release.told.version,
             checkpoint=release.told.checkpoint,
-            budget_left=allowance.left + allowance.count,
+            budget_left=query.left,
             freshness="local",
             simulated=self._policy.is_simulated,
             reason=reason[:60],
