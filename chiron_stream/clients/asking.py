@@ -148,7 +148,12 @@ class Asking:
         """
         outgoing = self._waiting.outgoing(future)
         if outgoing is not None:
-            self._party.producer.send(outgoing)
+            self._waiting.sent(future, self._party.producer.send(outgoing))
+
+    def flush(self) -> None:
+        """Wait until the broker has every query that is under way."""
+        for delivery in self._waiting.deliveries():
+            delivery.result()
 
     def _opened(self, *, create: bool) -> QueryState:
         """Return the client's state; a new one draws the partition of its answers."""

@@ -65,21 +65,24 @@ class QueryClient(Party):
         :raises ChironError: as :meth:`submit` and its future.
         """
         deadline = time.monotonic() + timeout
-        future: Future[Answer] = Future()
+        future = self.submit(row, tag=tag, timeout=timeout)
+        return self._answer(future, deadline, timeout)
+
+    def answer(self, future: Future[Answer], *, timeout: float = timeouts.ANSWER) -> Answer:
+        """Wait for the answer to a query that was submitted, as :meth:`predict` waits."""
+        return self._answer(future, time.monotonic() + timeout, timeout)
+
+    def _answer(self, future: Future[Answer], deadline: float, timeout: float) -> Answer:
         try:
-            self.asking.ask(row, future, tag=tag, timeout=timeout)
-            return self._waited(future, deadline, timeout)
+            try:
+                return future.result(max(0.0, deadline - timeout / 2 - time.monotonic()))
+            except TimeoutError:
+                self.asking.again(future)
+                return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             raise self.asking.late(timeout) from None
         finally:
             future.cancel()
-
-    def _waited(self, future: Future[Answer], deadline: float, timeout: float) -> Answer:
-        try:
-            return future.result(max(0.0, deadline - timeout / 2 - time.monotonic()))
-        except TimeoutError:
-            self.asking.again(future)
-            return future.result(max(0.0, deadline - time.monotonic()))
 
     def submit(
         self, row: Mapping[str, Any], *, tag: str | None = None, timeout: float = timeouts.ANSWER
@@ -100,6 +103,13 @@ class QueryClient(Party):
         future: Future[Answer] = Future()
         self.asking.ask(row, future, tag=tag, timeout=timeout)
         return future
+
+    def flush(self) -> None:
+        """Wait until the broker has acknowledged every query that is under way.
+
+        :raises ChironError: it did not take one; whether that will be answered is not known.
+        """
+        self.asking.flush()
 
     def results(self, *, after: str | None = None, timeout: float | None = 0.0) -> Iterator[Answer]:
         """Yield this state's answers in the order in which they came, each query's once.

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from chiron_stream.broker.records import Outgoing
+from chiron_stream.broker.seam import Delivery
 from chiron_stream.clients.answers import Answer
 from chiron_stream.errors import ChironError, Timeout
 from chiron_stream.wire.serving import QueryName
@@ -23,10 +24,11 @@ class TooManyQueries(Timeout):
 
 @dataclass
 class _Query:
-    """A query that was sent, and the futures that wait for its answer; at least one."""
+    """A query, the futures that wait for its answer (at least one), how its last sending goes."""
 
     outgoing: Outgoing
     futures: list[Future[Answer]]
+    delivery: Delivery | None = None
 
 
 class Waiting:
@@ -98,6 +100,18 @@ class Waiting:
         with self._changed:
             name = self._names.get(future)
             return None if name is None else self._queries[name].outgoing
+
+    def sent(self, future: Future[Answer], delivery: Delivery) -> None:
+        """Note how the sending of a future's query goes, if it still waits."""
+        with self._changed:
+            name = self._names.get(future)
+            if name is not None:
+                self._queries[name].delivery = delivery
+
+    def deliveries(self) -> list[Delivery]:
+        """Return how the last sending goes of each query that is under way."""
+        with self._changed:
+            return [one.delivery for one in self._queries.values() if one.delivery is not None]
 
     def drop(self, future: Future[Answer]) -> None:
         """Have a future wait no more; when the last one goes, so does its query."""
