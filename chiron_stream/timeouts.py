@@ -38,6 +38,9 @@ COORDINATOR: Final = 30.0
 SESSION: Final = 30.0
 """Opening a session, until it is admitted."""
 
+BROKER_AWAY: Final = 120.0
+"""A broker that is gone while a data set is published; then the publication ends with the error."""
+
 IMPORT: Final = 120.0
 """Publishing a recipe, until the coordinator has checked it."""
 

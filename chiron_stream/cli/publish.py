@@ -1,67 +1,101 @@
-"""``chiron publish``: a file's rows, checked, sealed and sent; resumable."""
+"""``chiron publish``: the rows of a file or a pipe, checked, sealed and sent; resumable."""
 
 from __future__ import annotations
 
-import csv
+import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from chiron_stream.cli.common import Context, context, parser
 from chiron_stream.cli.jobs import acting, add_member, connection, evidence
 from chiron_stream.cli.main import NOUNS
+from chiron_stream.cli.rehearsal import rehearse
+from chiron_stream.clients.batches import Batches, survey
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role
-from chiron_stream.job.schema import Schema
 from chiron_stream.local.directory import JobDirectory
-from chiron_stream.sources.files import Table, read_table
+from chiron_stream.sources.files import FORMATS, format_of, open_table, source
+
+_UNSEALED = "nothing was sealed"
+_MEND = "what is before that row's shard was published: mend it and pipe in all rows again"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Publish a file as a data set and wait until its shards are accepted, or trained."""
-    made = parser("publish", NOUNS["publish"])
-    made.add_argument("file", type=Path, help=".csv with a header line, or .npz")
-    made.add_argument("--dataset", help="its name in the policy; the owner's only one by default")
-    made.add_argument("--rows-per-shard", type=int, metavar="N", help="default: what fits")
-    made.add_argument(
-        "--wait", choices=("sent", "accepted", "trained"), default="accepted", help="(accepted)"
-    )
-    made.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="(600)")
-    add_member(made, "owner")
-    ready = context(made.parse_args(arguments))
+    """Publish a file as a data set and wait until its shards are accepted, or trained.
+
+    A file is checked whole before anything is sealed; a pipe, as it comes.
+    """
+    ready = context(_parser().parse_args(arguments))
     flags = ready.flags
     directory = JobDirectory(flags.job.resolve())
     job = directory.job()
     identity = acting(directory, job, Role.OWNER, flags.member)
     dataset = flags.dataset or _only_data_set(job, identity.public)
+    job.require_simulation(flags.insecure_simulation)
+    kind = format_of(flags.file, flags.format)
+    found = source(flags.file)
+    table = open_table(found, kind, job.policy.schema)
+    batches = Batches(
+        job.policy.schema,
+        table if found.seekable else iter(table),
+        name=found.name,
+        hint=_UNSEALED if found.seekable or flags.dry_run else _MEND,
+        dropped=dict.fromkeys(table.unread),
+    )
+    rows = survey(batches) if found.seekable or flags.dry_run else None
+    if flags.dry_run:
+        rehearse(ready, job, identity.public, dataset, batches, rows or 0)
+        return 0
     owner = DataOwner(job, identity, evidence=evidence(flags), **connection(ready, job))
-    table = _read(flags.file, job.policy.schema)
     with owner:
-        publication = owner.publish(
-            table, dataset=dataset, rows_per_shard=flags.rows_per_shard, progress=_progress
-        )
-        publication.wait(flags.wait, flags.timeout)
-        _report(ready, dataset, publication)
-        publication.close()
+        _publish(ready, owner, dataset, batches, rows)
     return 0
 
 
-def _read(path: Path, schema: Schema) -> Table:
-    """Return the columns of a file.
+def _parser() -> argparse.ArgumentParser:
+    made = parser("publish", NOUNS["publish"])
+    made.add_argument("file", metavar="FILE", help="CSV, JSON lines, .npz, Parquet; - is a pipe")
+    made.add_argument("--format", choices=FORMATS, help="default: by the end of the name")
+    made.add_argument("--dataset", help="its name in the policy; the owner's only one by default")
+    made.add_argument("--rows-per-shard", type=int, metavar="N", help="default: what fits")
+    made.add_argument(
+        "--evaluate", action="store_true", help="score releases on these rows; they never train"
+    )
+    made.add_argument(
+        "--no-fin", action="store_true", help="more rows come later: the data set is not whole"
+    )
+    made.add_argument(
+        "--dry-run", action="store_true", help="check, say what would be sent, and send nothing"
+    )
+    made.add_argument(
+        "--wait", choices=("sent", "accepted", "trained"), default="accepted", help="(accepted)"
+    )
+    made.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="(600)")
+    add_member(made, "owner")
+    return made
 
-    :raises UsageRefused: it does not read; no cell is in the message.
-    """
+
+def _publish(
+    ready: Context, owner: DataOwner, dataset: str, batches: Batches, rows: int | None
+) -> None:
+    flags = ready.flags
+    publication = owner.publish_stream(
+        batches,
+        dataset=dataset,
+        rows_per_shard=flags.rows_per_shard,
+        evaluate=flags.evaluate,
+        fin=not flags.no_fin,
+        rows=rows,
+        progress=_progress,
+    )
     try:
-        return read_table(path, schema)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageRefused(
-            f"{path.name} does not read; nothing was sealed",
-            expected="CSV in UTF-8, or arrays of NumPy",
-            got=type(error).__name__,
-        ) from error
+        publication.wait(flags.wait, flags.timeout)
+        _report(ready, dataset, publication)
+    finally:
+        publication.close()
 
 
 def _only_data_set(job: Job, identity: bytes) -> str:
@@ -72,33 +106,34 @@ def _only_data_set(job: Job, identity: bytes) -> str:
     return names[0]
 
 
-def _progress(done: int, rows: int) -> None:
+def _progress(done: int, rows: int | None) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\rsealed and sent {done} of {rows} rows")
+        of = "" if rows is None else f" of {rows}"
+        sys.stderr.write(f"\rsealed and sent {done}{of} rows")
         sys.stderr.write("\n" if done == rows else "")
         sys.stderr.flush()
 
 
 def _report(ready: Context, dataset: str, publication: Publication) -> None:
     if publication.dropped:
-        ready.output.note(f"columns that the schema does not name stay here: {_names(publication)}")
+        names = ", ".join(publication.dropped)
+        ready.output.note(f"columns that the schema does not name stay here: {names}")
     if publication.resumed_at:
         ready.output.note(f"{publication.resumed_at} rows were accepted before")
     rows = sum(one.stop - one.start for one in publication.sent.values())
     for number, reason in sorted(publication.voided.items()):
         ready.output.note(f"shard {number} was left out: {reason}")
+    evaluate = ready.flags.evaluate  # such rows never train
+    state = "accepted" if evaluate or not publication.sent else publication.state
     fields = {
         "dataset": dataset,
         "rows": rows,
         "shards": len(publication.sent),
-        "state": publication.state if publication.sent else "accepted",
+        "state": state,
         "voided": len(publication.voided),
     }
-    sentence = f"{dataset}: {rows} rows in {len(publication.sent)} shards, {publication.state}"
+    use = " for evaluation" if evaluate else ""
+    sentence = f"{dataset}: {rows} rows in {len(publication.sent)} shards{use}, {state}"
     if not publication.sent:  # whether they have trained only their own publication can tell
         sentence = f"{dataset}: nothing left to send"
     ready.output.data("publication", fields, sentence)
-
-
-def _names(publication: Publication) -> str:
-    return ", ".join(publication.dropped)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chiron_stream.cli.common import Context, context, parser
 from chiron_stream.cli.jobs import acting, add_member, connection, evidence
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.clients import receipts
 from chiron_stream.clients.auditor import Auditor
+from chiron_stream.clients.batches import Batches
 from chiron_stream.clients.observer import Observer
 from chiron_stream.clients.publication import rows_that_fit
 from chiron_stream.errors import TamperDetected, UsageRefused
+from chiron_stream.job.columns import Array
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role
-from chiron_stream.job.rows import prepare
+from chiron_stream.job.schema import Schema
 from chiron_stream.local.directory import JobDirectory
-from chiron_stream.sources.files import read_table
+from chiron_stream.sources.files import format_of, open_table, source
 
 if TYPE_CHECKING:
     from chiron_stream.recipe.published import DataSetName
@@ -89,7 +91,7 @@ def _spec(path: Path) -> Spec:
 
 def _tables(
     ready: Context, job: Job, wanted: Sequence[DataSetName]
-) -> dict[DataSetName, dict[str, Any]]:
+) -> dict[DataSetName, Mapping[str, Array]]:
     """Return the published table of each data set that was trained on."""
     words = _words(job, wanted)
     schema = job.policy.schema
@@ -99,12 +101,18 @@ def _tables(
         if not equals:
             word, file = "", given
         if word in words:
-            tables[words[word]] = prepare(schema, read_table(Path(file), schema)).columns
+            tables[words[word]] = _columns(file, schema)
     if missing := [word for word, name in words.items() if word and name not in tables]:
         expected = f"--rows {missing[0]}=FILE"
         got = ", ".join(ready.flags.rows) or "none"
         raise UsageRefused("rows are missing", expected=expected, got=got)
     return tables
+
+
+def _columns(word: str, schema: Schema) -> Mapping[str, Array]:
+    """Return all rows of a file, prepared."""
+    table = open_table(source(word), format_of(word, None), schema)
+    return Batches(schema, table, name=word).whole().columns
 
 
 def _words(job: Job, wanted: Sequence[DataSetName]) -> dict[str, DataSetName]:

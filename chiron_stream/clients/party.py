@@ -100,6 +100,12 @@ class Connected(Closing):
             self._producer = self.broker.producer()
         return self._producer
 
+    def renew_producer(self) -> None:
+        """Give up the producer, and whatever it has not sent; the next use makes another."""
+        old, self._producer = self._producer, None
+        if old is not None:
+            old.close()
+
     def activations(self) -> list[Activation]:
         """Return every activation on ``authority``, oldest first; nothing of them is verified.
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from chiron_stream.broker.records import Outgoing
-from chiron_stream.broker.seam import Delivery
+from chiron_stream.clients.batches import WRONG
 from chiron_stream.clients.receipts import Contradiction, Receipt, read_conflicts, read_receipts
-from chiron_stream.errors import ChironError, Fenced, PolicyRefused, TamperDetected, Timeout
+from chiron_stream.clients.sending import Sending
+from chiron_stream.clients.windows import Window, Windows
+from chiron_stream.errors import (
+    ChironError,
+    Fenced,
+    PolicyRefused,
+    SchemaMismatch,
+    TamperDetected,
+    Timeout,
+    UsageRefused,
+)
 from chiron_stream.job.columns import pack_columns
 from chiron_stream.job.fields import packed_bytes
 from chiron_stream.job.policy import Policy
-from chiron_stream.job.rows import Prepared
-from chiron_stream.wire.control import (
-    FIRST_COUNTER,
-    Announcement,
-    Body,
-    Fin,
-    Use,
-    chain_next,
-    chain_start,
-    seal_control,
-)
+from chiron_stream.wire.control import Announcement, Fin, Use
 from chiron_stream.wire.replies import (
     Acknowledged,
     Parked,
@@ -44,15 +44,11 @@ if TYPE_CHECKING:
     from chiron_stream.clients.party import OpenSession, Party
 
 State = Literal["sent", "accepted", "trained"]
+Progress = Callable[[int, int | None], None]
+"""Called with rows sent, and rows in all where that is known."""
 
 SEALED_AHEAD: Final = 2
 """Shards sealed while the one before them is being sent: sealing and sending share no lock."""
-
-UNDER_WAY: Final = 16
-"""Shards sent and not yet announced, at most."""
-
-_TOKEN_BYTES: Final = 8
-"""A resume token of this publisher: the first row that is not in the shard, big-endian."""
 
 
 class SupersededPublisher(Fenced):
@@ -63,38 +59,46 @@ class SupersededPublisher(Fenced):
 
 @dataclass(frozen=True)
 class Sent:
-    """A shard as this publication sent it."""
+    """A shard as this publication sent it: its rows, and the resume tokens round them."""
 
     number: int
     start: int
     stop: int
     digest: bytes
-
-
-Bounds = tuple[int, int, int]
-"""A shard to come: its number, its first row, the row behind its last."""
+    before: bytes
+    token: bytes
 
 
 class Sealed(NamedTuple):
     """A shard ready to be sent."""
 
-    number: int
-    start: int
-    stop: int
+    sent: Sent
     records: tuple[bytes, ...]
-    digest: bytes
 
 
-def _ahead(seal: Callable[[Bounds], Sealed], bounds: Sequence[Bounds]) -> Iterator[Sealed]:
-    """Seal in a thread of its own, a few shards ahead of whoever sends them."""
+Shards = Iterable[tuple[int, Window]]
+
+
+def _ahead(seal: Callable[[int, Window], Sealed], shards: Shards) -> Iterator[Sealed]:
+    """Seal in a thread of its own, a few shards ahead of whoever sends them.
+
+    :raises SchemaMismatch: a wrong row, when everything in front of it has been yielded; also
+        :class:`UsageRefused` for data that do not read on.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="sealing") as pool:
         coming: deque[Future[Sealed]] = deque()
-        for one in bounds:
-            coming.append(pool.submit(seal, one))
-            if len(coming) > SEALED_AHEAD:
-                yield coming.popleft().result()
+        wrong: SchemaMismatch | UsageRefused | None = None
+        try:
+            for number, window in shards:
+                coming.append(pool.submit(seal, number, window))
+                if len(coming) > SEALED_AHEAD:
+                    yield coming.popleft().result()
+        except WRONG as error:
+            wrong = error
         while coming:
             yield coming.popleft().result()
+        if wrong is not None:
+            raise wrong
 
 
 def rows_that_fit(policy: Policy) -> int:
@@ -110,6 +114,10 @@ class Publication:
 
     ``resumed_at`` is the first row that this publication sent: what lies before was accepted
     earlier. ``voided`` tells, by shard number, why the workers left a shard out.
+
+    :param windows: the rows.
+    :param dropped: columns of the data that the schema does not name; it may still grow.
+    :param patience: seconds that the broker may be away.
     """
 
     def __init__(
@@ -117,66 +125,77 @@ class Publication:
         party: Party,
         session: OpenSession,
         dataset: str,
-        prepared: Prepared,
-        rows_per_shard: int,
+        windows: Windows,
+        dropped: Mapping[str, None],
         *,
         evaluate: bool,
+        patience: float,
     ) -> None:
         self._party = party
         self._session = session
         self._data_set = dataset
-        self._prepared = prepared
-        self._size = rows_per_shard
+        self._windows = windows
+        self._dropped = dropped
         self._use = Use.EVALUATE if evaluate else Use.TRAIN
-        self._counter = FIRST_COUNTER
-        self._chain = chain_start(session.record)
-        self._acknowledged = FIRST_COUNTER
+        self._sending = Sending(party, session, patience, self._refuse_if_superseded)
+        self._acknowledged = self._sending.counter
         self._refusals: list[Refusal] = []
-        self._pending: deque[tuple[list[Delivery], Sent, Announcement]] = deque()
-        self._said: deque[Delivery] = deque()
+        self._next = session.accept.next_number
         self.sent: dict[int, Sent] = {}
         self.trained: dict[int, ShardTrained] = {}
         self.voided: dict[int, str] = {}
-        self.resumed_at = _row_of(session.accept.token)
-        self.dropped = prepared.dropped
+        self.resumed_at = windows.position(session.accept.token)
 
-    def send(self, *, fin: bool, progress: Callable[[int, int], None]) -> None:
-        """Send everything that the coordinator has not accepted yet, and announce it."""
-        rows = self._prepared.rows
-        if self.resumed_at > rows:
-            raise PolicyRefused(
-                "the data set goes on behind these rows",
-                code="OTHER_DATA",
-                expected=f"the same rows as before, at least {self.resumed_at}",
-                got=f"{rows} rows",
-                hint="publish other rows under another data set name",
-            )
-        self._check_fin(rows)
-        accept = self._session.accept
-        bounds = [(one.number, _row_of(one.before), _row_of(one.token)) for one in accept.parked]
-        starts = range(self.resumed_at, rows, self._size)
-        bounds += [
-            (number, start, min(start + self._size, rows))
-            for number, start in enumerate(starts, accept.next_number)
-        ]
-        last = accept.next_number + len(starts)
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns that stayed here: the schema does not name them."""
+        return tuple(self._dropped)
+
+    def send(self, *, fin: bool, progress: Progress) -> None:
+        """Send everything that the coordinator has not accepted yet, and announce it.
+
+        :raises SchemaMismatch: a wrong row in a stream: what is before it is sent and announced.
+        """
+        self._check_fin(self._windows.rows)
+        with self._knowing_successors():
+            try:
+                for shard in _ahead(self._seal, self._windows.shards(self._session.accept)):
+                    self._send_shard(shard)
+                    progress(shard.sent.stop, self._windows.rows)
+            except WRONG:
+                self.finish(fin=False)
+                raise
+            self.finish(fin=fin)
+
+    def add(self, number: int, window: Window) -> Sent:
+        """Seal and send one shard, as they come; it is announced when the broker has it."""
+        shard = self._seal(number, window)
+        with self._knowing_successors():
+            self._send_shard(shard)
+        return shard.sent
+
+    def finish(self, *, fin: bool) -> None:
+        """Announce what is sent, perhaps that the data set is whole, and see that it is taken."""
+        with self._knowing_successors():
+            self._sending.announce_all()
+            if fin and not self._session.accept.fin:
+                self._sending.say(Fin(self._next))
+            self._sending.settle()
+
+    @contextmanager
+    def _knowing_successors(self) -> Iterator[None]:
+        """Have an error tell of the successor that is the reason for it, where there is one."""
         try:
-            self._send_all(bounds, Fin(last) if fin and not accept.fin else None, progress)
+            yield
+        except SupersededPublisher:
+            raise
         except ChironError as error:
-            if self._is_superseded():
-                raise self._superseded() from error
+            self._refuse_if_superseded(error)
             raise
 
-    def _send_all(
-        self, bounds: Sequence[Bounds], fin: Fin | None, progress: Callable[[int, int], None]
-    ) -> None:
-        for shard in _ahead(self._seal, bounds):
-            self._send_shard(shard)
-            progress(shard.stop, self._prepared.rows)
-        self._announce_all(0)
-        if fin is not None:
-            self._control(fin)
-        self._settle(wait=True)
+    def _refuse_if_superseded(self, error: ChironError) -> None:
+        if self._is_superseded():
+            raise self._superseded() from error
 
     def _is_superseded(self) -> bool:
         """Tell whether a successor has claimed the data set, as far as the broker says."""
@@ -191,8 +210,8 @@ class Publication:
             hint="only one publisher of a data set may run",
         )
 
-    def _check_fin(self, rows: int) -> None:
-        if self._session.accept.fin and self.resumed_at < rows:
+    def _check_fin(self, rows: int | None) -> None:
+        if self._session.accept.fin and rows is not None and self.resumed_at < rows:
             raise PolicyRefused(
                 "the data set is whole; nothing was sent",
                 code="AFTER_FIN",
@@ -200,63 +219,38 @@ class Publication:
                 got=f"{rows} rows",
             )
 
-    def _seal(self, bounds: Bounds) -> Sealed:
-        records = self._sealed(*bounds)
-        return Sealed(*bounds, tuple(records), shard_digest(records))
+    def _seal(self, number: int, window: Window) -> Sealed:
+        """Return a shard: the same rows give the same bytes, under the shard's key."""
+        self._check_fin(window.stop)
+        records = self._sealed(number, window)
+        span = window.start, window.stop
+        sent = Sent(number, *span, shard_digest(records), window.before, window.token)
+        return Sealed(sent, tuple(records))
 
     def _send_shard(self, shard: Sealed) -> None:
-        partition = shard.number % self._party.partitions("shards")
-        place = self._party.partition("shards", partition)
-        session = self._session.keys.session
-        deliveries = [
-            self._party.producer.send(Outgoing(place, record, session)) for record in shard.records
-        ]
+        sent = shard.sent
         announcement = Announcement(
-            number=shard.number,
-            rows=shard.stop - shard.start,
+            number=sent.number,
+            rows=sent.stop - sent.start,
             use=self._use,
             records=len(shard.records),
-            digest=shard.digest,
-            partition=partition,
+            digest=sent.digest,
+            partition=sent.number % self._party.partitions("shards"),
             first=0,
-            token=shard.stop.to_bytes(_TOKEN_BYTES, "big"),
+            token=sent.token,
         )
-        self._pending.append((deliveries, Sent(*shard[:3], shard.digest), announcement))
-        self._announce_all(UNDER_WAY)
+        self._next = max(self._next, sent.number + 1)
+        self._sending.shard(shard.records, announcement, lambda: self._announced(sent))
 
-    def _sealed(self, number: int, start: int, stop: int) -> list[bytes]:
-        """Return a shard's records: the same rows give the same bytes, under the shard's key."""
+    def _announced(self, sent: Sent) -> None:
+        self.sent[sent.number] = sent
+
+    def _sealed(self, number: int, window: Window) -> list[bytes]:
         policy, keys = self._party.job.policy, self._session.keys
-        part = {name: array[start:stop] for name, array in self._prepared.columns.items()}
-        content = pack_columns(policy.schema, part, stop - start)
+        content = pack_columns(policy.schema, window.columns, window.stop - window.start)
         name = ShardName(keys.session, keys.data_set(self._data_set), number)
         key = keys.shard(self._data_set, number)
         return seal_shard(key, name, content, policy.shard_classes)
-
-    def _announce_all(self, most: int) -> None:
-        """Announce, in order, until at most so many shards are sent and not announced."""
-        while len(self._pending) > most:
-            deliveries, sent, announcement = self._pending.popleft()
-            first = min(delivery.result().offset for delivery in deliveries)
-            self._control(replace(announcement, first=first))
-            self.sent[sent.number] = sent
-
-    def _control(self, body: Body) -> None:
-        keys = self._session.keys
-        record = seal_control(keys.control, keys.session, self._counter, self._chain, body)
-        self._chain = chain_next(self._chain, record)
-        self._counter += 1
-        place = self._party.partition("control")
-        self._said.append(self._party.producer.send(Outgoing(place, record, keys.session)))
-        self._settle(wait=False)
-
-    def _settle(self, *, wait: bool) -> None:
-        """See that the broker has taken what was said on ``control``, all of it or so far.
-
-        :raises ChironError: it has not taken a record; nothing behind it counts.
-        """
-        while self._said and (wait or self._said[0].done):
-            self._said.popleft().result()
 
     @property
     def keys(self) -> SessionKeys:
@@ -271,7 +265,8 @@ class Publication:
     def sealed_again(self, place: int) -> tuple[int, list[bytes]]:
         """Return number and records of a shard, by its place: the same bytes as were sent."""
         sent = list(self.sent.values())[place]
-        return sent.number, self._sealed(sent.number, sent.start, sent.stop)
+        window = self._windows.again(sent.before, sent.token)
+        return sent.number, self._sealed(sent.number, window)
 
     @property
     def state(self) -> State:
@@ -285,7 +280,7 @@ class Publication:
 
     @property
     def _accepted(self) -> bool:
-        return self._acknowledged >= self._counter
+        return self._acknowledged >= self._sending.counter
 
     def wait(self, state: State = "accepted", timeout: float = 60.0) -> None:
         """Wait until every shard is accepted, or trained (a VOID shard counts as done).
@@ -305,9 +300,16 @@ class Publication:
                     got=f"{self.state}: {len(self.trained)} of {len(self.sent)} shards trained",
                     hint="chiron status shows what the job waits for",
                 )
-            for reply in self._session.replies.poll(min(left, 0.5)):
-                self._take(reply)
-            self._raise_refusals()
+            self.poll(min(left, 0.5))
+
+    def poll(self, timeout: float) -> None:
+        """Hear what the coordinator says, for at most so many seconds; errors as of :meth:`wait`.
+
+        A shard that was damaged on its way is sent again.
+        """
+        for reply in self._session.replies.poll(timeout):
+            self._take(reply)
+        self._raise_refusals()
 
     def _take(self, reply: Reply) -> None:
         if isinstance(reply, Acknowledged):
@@ -323,10 +325,22 @@ class Publication:
             raise self._superseded()
 
     def _again(self, parked: Parked) -> None:
-        """Send a parked shard again, byte for byte, and announce it again."""
-        bounds = parked.number, _row_of(parked.before), _row_of(parked.token)
-        self._send_shard(self._seal(bounds))
-        self._announce_all(0)
+        """Send a parked shard again, byte for byte, and announce it again.
+
+        :raises PolicyRefused: its rows are others by now: one key seals one content, ever.
+        """
+        shard = self._seal(parked.number, self._windows.again(parked.before, parked.token))
+        known = self.sent.get(parked.number)
+        if known is not None and known.digest != shard.sent.digest:
+            raise PolicyRefused(
+                f"the rows of shard {parked.number} are not what they were; nothing was sent",
+                code="OTHER_DATA",
+                expected=f"rows {known.start} to {known.stop} as they were published",
+                got="other values",
+                hint="publish again, in a new session, once the source is what it was",
+            )
+        self._send_shard(shard)
+        self._sending.announce_all()
 
     def _raise_refusals(self) -> None:
         if self._refusals:
@@ -365,16 +379,3 @@ class Publication:
     def close(self) -> None:
         """Stop listening; what was sent goes on."""
         self._session.replies.close()
-
-
-def _row_of(token: bytes) -> int:
-    if not token:
-        return 0
-    if len(token) != _TOKEN_BYTES:
-        raise PolicyRefused(
-            "the data set was published by another kind of publisher",
-            code="TOKEN",
-            expected="a resume token of rows",
-            got=f"{len(token)} bytes",
-        )
-    return int.from_bytes(token, "big")

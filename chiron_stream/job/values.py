@@ -23,12 +23,25 @@ _WHOLE: Final = (int, np.integer, np.bool_)
 _NUMBERS: Final = (*_WHOLE, float, np.floating)
 
 
+class RowMismatch(SchemaMismatch):
+    """Data that the schema refuses: of ``column``, and of ``row`` where one is to blame.
+
+    ``what`` is the kind of defect. Rows count from 0.
+    """
+
+    def __init__(self, column: str, row: int | None, what: str, **parts: str | None) -> None:
+        where = f"column {column!r}" if row is None else f"column {column!r}, row {row} (from 0)"
+        super().__init__(f"{where}: {what}", **parts)
+        self.column = column
+        self.row = row
+        self.what = what
+
+
 def mismatch(
     column: str, row: int | None, what: str, *, expected: str, got: str, hint: str | None = None
-) -> SchemaMismatch:
+) -> RowMismatch:
     """Return the error of a column, and of a row where one is to blame."""
-    where = f"column {column!r}" if row is None else f"column {column!r}, row {row} (from 0)"
-    return SchemaMismatch(f"{where}: {what}", expected=expected, got=got, hint=hint)
+    return RowMismatch(column, row, what, expected=expected, got=got, hint=hint)
 
 
 def numbers(field: Field, array: Array, fill: float | None) -> tuple[Array, Array]:

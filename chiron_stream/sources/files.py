@@ -1,104 +1,145 @@
-"""Tables from files: CSV with a header line, and NumPy's ``.npz``.
+"""Tables from files and from standard input, batch by batch: CSV, JSON lines, ``.npz``, Parquet.
 
-Cells of a CSV file are texts: the job's schema says which columns are numbers. Nothing else is
-guessed; an empty cell of a number column is a missing value.
+The job's schema says which columns are numbers; nothing else is guessed. A batch is a few megabytes
+at most, whatever the size of the file. A file can be read as often as need be; what is piped in,
+once.
 """
 
 from __future__ import annotations
 
-import csv
-import zipfile
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final, Protocol
 
-import numpy as np
+from chiron_stream.errors import UsageRefused
+from chiron_stream.job.schema import NumberColumn, Schema
+from chiron_stream.sources.delimited import CsvTable, number
+from chiron_stream.sources.lines import JsonLines
 
-from chiron_stream.errors import SchemaMismatch, UsageRefused
-from chiron_stream.job.schema import NumberColumn, Schema, TargetColumn, TensorColumn
+STANDARD_INPUT: Final = "-"
 
-Table = dict[str, Any]
+FORMATS: Final = ("csv", "jsonl", "npz", "parquet")
+SUFFIXES: Final = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".npz": "npz",
+    ".parquet": "parquet",
+}
+"""Which format a file has, by the end of its name."""
+
+Batch = Mapping[str, Any]
 
 
-def read_table(path: Path, schema: Schema) -> Table:
-    """Return the columns of a file, by name.
+class Table(Protocol):
+    """Rows in batches, each a mapping of names to columns or a list of rows."""
 
-    :raises UsageRefused: another kind of file, or none.
-    :raises SchemaMismatch: a cell that is no number; names line and column, never the cell.
+    def __iter__(self) -> Iterator[Any]:
+        """Begin to read, from the first row on."""
+        ...
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Columns that are there and are not read: the schema does not name them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or standard input; ``name`` is what errors call it."""
+
+    path: Path | None
+    name: str
+
+    @property
+    def seekable(self) -> bool:
+        """Whether it can be read from its beginning more than once."""
+        return self.path is not None or sys.stdin.buffer.seekable()
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Yield its bytes from the beginning, or from where a pipe is."""
+        if self.path is not None:
+            with self.path.open("rb") as file:
+                yield file
+            return
+        if sys.stdin.buffer.seekable():
+            sys.stdin.buffer.seek(0)
+        yield sys.stdin.buffer
+
+    def unreadable(self, expected: str, got: str, hint: str | None = None) -> UsageRefused:
+        """Return the error of a source that does not read; no cell is in it."""
+        return UsageRefused(f"{self.name} does not read", expected=expected, got=got, hint=hint)
+
+
+def source(word: str) -> Source:
+    """Return the source that a command line names: a path, or ``-``.
+
+    :raises UsageRefused: there is no such file.
     """
-    readers = {".csv": _read_csv, ".npz": _read_npz}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UsageRefused(
-            f"cannot read {path.name}", expected="a .csv or .npz file", got=path.suffix or "none"
-        )
+    if word == STANDARD_INPUT:
+        return Source(None, "standard input")
+    path = Path(word)
     if not path.is_file():
         raise UsageRefused(f"there is no file {path}")
-    return reader(path, schema)
+    return Source(path, path.name)
 
 
-def _read_npz(path: Path, _schema: Schema) -> Table:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise UsageRefused(
-            f"{path.name} does not read", expected=".npz of plain arrays", got=type(error).__name__
-        ) from error
+def format_of(word: str, given: str | None) -> str:
+    """Return the format of a source: the given one, or what the end of its name says.
+
+    :raises UsageRefused: it says nothing.
+    """
+    found = given or SUFFIXES.get(Path(word).suffix.lower())
+    if found is not None:
+        return found
+    what = "standard input" if word == STANDARD_INPUT else Path(word).name
+    raise UsageRefused(
+        f"cannot read {what}",
+        expected=f"a file that ends in {', '.join(SUFFIXES)}; or --format",
+        got=Path(word).suffix or "no such end",
+    )
 
 
-def _read_csv(path: Path, schema: Schema) -> Table:
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = csv.reader(lines)
-        names = next(rows, None)
-        if names is None:
-            raise SchemaMismatch(f"{path.name} is empty; nothing was sealed", code="NO_ROWS")
-        cells = _cells(path, names, rows)
-    numbers = {one.name for one in schema.columns if isinstance(one, NumberColumn | TargetColumn)}
-    tensors = [one.name for one in schema.columns if isinstance(one, TensorColumn)]
-    if found := [name for name in tensors if name in names]:
-        raise SchemaMismatch(
-            f"the column {found[0]!r} is a tensor, which CSV cannot hold", hint="use .npz"
-        )
-    return {
-        name: _numbers(name, column) if name in numbers else column
-        for name, column in cells.items()
+def open_table(found: Source, kind: str, schema: Schema) -> Table:
+    """Return the table of a source; what is wrong with its rows shows when they are read.
+
+    :param kind: one of :data:`FORMATS`.
+    :raises UsageRefused: it does not read, or its format has to be read from its end and cannot.
+    :raises SchemaMismatch: columns that the format cannot hold.
+    """
+    makers: dict[str, Callable[[], Table]] = {
+        "csv": lambda: CsvTable(found, schema),
+        "jsonl": lambda: JsonLines(found),
+        "npz": lambda: _arrays(found),
+        "parquet": lambda: _parquet(found, schema),
     }
+    return makers[kind]()
 
 
-def _cells(path: Path, names: list[str], rows: Any) -> dict[str, list[str]]:
-    if doubled := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise SchemaMismatch(
-            f"column {doubled[0]!r}: the data has it twice",
-            expected="one column of this name",
-            got=str(names.count(doubled[0])),
+def _arrays(found: Source) -> Table:
+    from chiron_stream.sources.arrays import ArrayTable
+
+    return ArrayTable(_from_the_end(found))
+
+
+def _parquet(found: Source, schema: Schema) -> Table:
+    from chiron_stream.sources.parquet import ParquetTable
+
+    return ParquetTable(_from_the_end(found), schema)
+
+
+def _from_the_end(found: Source) -> Source:
+    if not found.seekable:
+        raise found.unreadable(
+            "a file: this format has its directory at its end",
+            "a pipe",
+            hint="redirect a file: chiron publish - --format FORMAT < FILE",
         )
-    columns: list[list[str]] = [[] for _ in names]
-    for row in rows:
-        if len(row) != len(names):
-            raise SchemaMismatch(
-                f"line {rows.line_num} of {path.name} has another number of cells; "
-                "nothing was sealed",
-                expected=str(len(names)),
-                got=str(len(row)),
-            )
-        for column, cell in zip(columns, row, strict=True):
-            column.append(cell)
-    return dict(zip(names, columns, strict=True))
-
-
-def _numbers(name: str, cells: list[str]) -> Any:
-    made = np.empty(len(cells), np.float64)
-    for row, cell in enumerate(cells):
-        try:
-            made[row] = float(cell) if cell else np.nan
-        except ValueError:
-            raise SchemaMismatch(
-                f"row {row}, column {name!r} is no number; nothing was sealed (rows count from 0)",
-                expected="a number",
-                got="another text",
-            ) from None
-    return made
+    return found
 
 
 def read_row(words: list[str], schema: Schema) -> Mapping[str, Any]:
@@ -113,5 +154,5 @@ def read_row(words: list[str], schema: Schema) -> Mapping[str, Any]:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise UsageRefused("a row is written name=value", got=repr(name[:40]))
-        row[name] = float(_numbers(name, [text])[0]) if name in numbers else text
+        row[name] = number(name, 0, text) if name in numbers else text
     return row

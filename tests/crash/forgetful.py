@@ -8,13 +8,15 @@ and sends the rows of the shard before instead of the first one's own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
 from unittest.mock import patch
 
 from chiron_stream.cli.main import main
 from chiron_stream.clients import owner
-from chiron_stream.clients.publication import Publication
+from chiron_stream.clients.windows import RowWindows, Window, row_of, row_token
+from chiron_stream.wire.replies import Accept
 from tests.crash.senders import ROWS_PER_SHARD
 
 BEGINS: Final[dict[str, Callable[[int], int]]] = {
@@ -25,21 +27,23 @@ BEGINS: Final[dict[str, Callable[[int], int]]] = {
 }
 
 
-class Forgetful(Publication):
-    """A publication that goes on elsewhere than behind the last accepted row."""
+class Forgetful(RowWindows):
+    """Windows that go on elsewhere than behind the last accepted row."""
 
     how = sys.argv[1]
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._first = self._session.accept.next_number
-        self.resumed_at = BEGINS[self.how](self.resumed_at)
+    def shards(self, accept: Accept) -> Iterator[tuple[int, Window]]:
+        """Yield other shards than those to send."""
+        row = BEGINS[self.how](row_of(accept.token))
+        for number, window in super().shards(replace(accept, token=row_token(row))):
+            doubled = self.how == "doubled" and number == accept.next_number
+            yield number, self._before(window) if doubled else window
 
-    def _sealed(self, number: int, start: int, stop: int) -> list[bytes]:
-        back = ROWS_PER_SHARD if self.how == "doubled" and number == self._first else 0
-        return super()._sealed(number, start - back, stop - back)
+    def _before(self, window: Window) -> Window:
+        before = row_token(window.start - ROWS_PER_SHARD), row_token(window.stop - ROWS_PER_SHARD)
+        return replace(window, columns=self.again(*before).columns)
 
 
 if __name__ == "__main__":
-    with patch.object(owner, "Publication", Forgetful):
+    with patch.object(owner, "RowWindows", Forgetful):
         sys.exit(main(sys.argv[2:]))

@@ -259,6 +259,7 @@ def test_publish_names_row_and_column_and_nothing_is_sealed(
     shown = chiron("publish", file, *member)
     assert (shown.returncode, shown.stdout) == (8, "")
     assert "[SCHEMA]" in shown.stderr
+    assert "chiron: hint: " in shown.stderr
     for word in words:
         assert word in shown.stderr
     for cells in table.values():
@@ -283,14 +284,14 @@ HEADER = ",".join((*jobs.NUMBERS, "size"))
         ("rows.xlsx", b"PK", 2, "cannot read rows.xlsx [USAGE]"),
         ("rows", b"1", 2, "cannot read rows [USAGE]"),
         ("rows.csv", None, 2, "there is no file"),
-        ("rows.csv", b"", 8, "is empty; nothing was sealed [NO_ROWS]"),
-        ("rows.csv", f"{HEADER}\n".encode(), 8, "no such number of rows [SCHEMA]"),
+        ("rows.csv", b"", 8, "rows.csv is empty [NO_ROWS]"),
+        ("rows.csv", f"{HEADER}\n".encode(), 8, "there are no rows; nothing was sealed"),
         ("rows.csv", f"{HEADER}\n1,2,3\n".encode(), 8, "line 2 of rows.csv has another number"),
         (
             "rows.csv",
             f"{HEADER}\n1,2,3,4,\xff\n".encode("latin-1"),
             2,
-            "rows.csv does not read; nothing was sealed",
+            "rows.csv does not read [USAGE]",
         ),
         ("rows.csv", f"{HEADER}\n1,2,3,4,{'x' * 200_000}\n".encode(), 2, "does not read"),
         ("rows.npz", b"PK not", 2, "rows.npz does not read"),

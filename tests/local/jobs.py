@@ -86,10 +86,12 @@ def export(module: nn.Module | None = None) -> Recipe:
     )
 
 
-def publish(job: LocalJob, owner: str, rows: int = 200) -> Publication:
+def publish(job: LocalJob, owner: str, rows: int = 200, **options: Any) -> Publication:
     """Publish an owner's rows, in shards of :data:`ROWS_PER_SHARD`."""
     data = points(owner, rows)
-    return job.owner(owner).publish(data, dataset="points", rows_per_shard=ROWS_PER_SHARD)
+    return job.owner(owner).publish(
+        data, dataset="points", rows_per_shard=ROWS_PER_SHARD, **options
+    )
 
 
 def publish_all(job: LocalJob, recipe: Recipe) -> list[Publication]:
