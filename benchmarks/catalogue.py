@@ -14,6 +14,7 @@ from benchmarks import (
     publishing,
     querying,
     rounds,
+    serving,
     throughput,
     together,
     training,
@@ -36,6 +37,7 @@ def all_benches() -> list[Bench]:
         together,
         publishing,
         querying,
+        serving,
         cpu,
         faust_workers,
     )
