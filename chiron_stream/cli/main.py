@@ -23,6 +23,7 @@ NOUNS: Final = {
     "logs": "show what a job's processes on this machine wrote; --follow for what they write",
     "verify": "verify a job's receipts; with --replay compute its parameters again",
     "job": "verify a job file; show its terms",
+    "recipe": "a provider's recipe: explain, rehearse at home, publish, status",
     "key": "make a party's identity; show its public line for the roster",
     "worker": "run one enclave worker, courier and core",
     "topics": "compare the topic catalogue with a broker: plan, apply, check",

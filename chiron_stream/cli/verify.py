@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chiron_stream.cli.common import Context, context, parser
 from chiron_stream.cli.jobs import acting, add_member, connection, evidence
 from chiron_stream.cli.main import NOUNS
+from chiron_stream.cli.provided import provided
 from chiron_stream.clients import receipts
 from chiron_stream.clients.auditor import Auditor
 from chiron_stream.clients.batches import Batches
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
 def run(arguments: Sequence[str]) -> int:
     """Verify checkpoints; with ``--replay``, train again and compare; 7 when bits differ."""
     made = parser("verify", NOUNS["verify"])
-    made.add_argument(
-        "--replay", type=Path, metavar="FILE", help="the provider's Python file with its `spec`"
-    )
+    made.add_argument("--replay", metavar="FILE", help="the provider's Python file with its `spec`")
     made.add_argument(
         "--rows",
         action="append",
@@ -76,16 +73,15 @@ def _replay(ready: Context, job: Job, *, finished: bool) -> int:
     return _verdict(ready, replayed, finished=finished)
 
 
-def _spec(path: Path) -> Spec:
+def _spec(target: str) -> Spec:
     """Return the ``spec`` of the provider's file. It is run: it is the caller's own."""
     from chiron_stream.recipe.replaying import Spec
 
-    try:
-        found = runpy.run_path(str(path)).get("spec")
-    except OSError as error:
-        raise UsageRefused(f"cannot read {path}", got=error.strerror) from error
+    found = provided(target)
     if not isinstance(found, Spec):
-        raise UsageRefused(f"{path} has no recipe", expected="a Spec called spec")
+        raise UsageRefused(
+            f"{target} has no recipe to replay", expected="a Spec", got=type(found).__name__
+        )
     return found
 
 

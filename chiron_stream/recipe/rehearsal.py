@@ -60,6 +60,7 @@ class Rehearsal:
     Everything but times is a function of sample, policy, arguments and ``numerics``.
 
     :param held_out: where the rows that did not train stand in the sample.
+    :param rows_per_shard: of a full shard; all rows that train where they do not fill one.
     :param dropped: columns of the sample that the schema does not name.
     :param scores: on the rows held out: before training, and behind each pass; empty without any.
     :param peak_bytes: that tensors took at one time in a step of training, the state included.

@@ -86,7 +86,7 @@ class Rehearsing:
             slots=tuple(slots),
             held_out=held,
             dropped=self.prepared.dropped,
-            rows_per_shard=self.cut.rows_per_shard,
+            rows_per_shard=min(self.cut.rows_per_shard, self.prepared.rows - len(held)),
             scores=tuple(scores),
             peak_bytes=peak,
             parameters=parameters_digest(state).hex(),

@@ -191,6 +191,21 @@ def test_status_as_json_is_an_envelope_for_the_job_and_for_each_worker(
     ]
 
 
+def test_recipe_status_says_how_far_it_came_and_that_no_reports_are_granted(
+    finished: Finished,
+) -> None:
+    name = finished.directory.job().policy.name
+    shown = chiron("recipe", "status", "--job", finished.directory.path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == (
+        f"SIMULATED job {name}: imported, version 8, release 8, finished; "
+        "0 bits were told to the provider\n"
+    )
+    words = ("--job", finished.directory.path, "--progress", SIMULATION, "--json")
+    refused = chiron("recipe", "status", *words)
+    assert (refused.returncode, error_of(refused)["code"]) == (8, "NOT_GRANTED")
+
+
 def test_logs_of_a_job_that_is_up_are_events_of_all_its_processes(finished: Finished) -> None:
     found = data_of(chiron("logs", finished.directory.path, "--lines", "10000", "--json"))
     assert {kind for kind, _ in found} == {"log"}

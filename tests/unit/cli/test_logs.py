@@ -13,7 +13,8 @@ import pytest
 
 from chiron_stream.local.directory import JobDirectory, create
 from tests.jobs import jobs
-from tests.jobs.command import CHIRON, chiron, clean_environment, data_of, error_of
+from tests.jobs.command import CHIRON, clean_environment, data_of, error_of
+from tests.unit.cli.typed import typed
 
 SECONDS = 30.0
 
@@ -33,7 +34,7 @@ def write(directory: JobDirectory, name: str, text: str) -> None:
 
 
 def test_logs_prints_the_lines_of_all_workers_by_time(directory: JobDirectory) -> None:
-    shown = chiron("logs", directory.path)
+    shown = typed("logs", directory.path)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert [line[9:] for line in shown.stdout.splitlines()] == [
         "coordinator-0: INFO a",
@@ -42,27 +43,27 @@ def test_logs_prints_the_lines_of_all_workers_by_time(directory: JobDirectory) -
 
 
 def test_logs_of_one_worker_as_json_are_envelopes(directory: JobDirectory) -> None:
-    shown = chiron("logs", directory.path, "--worker", "trainer-0", "--json")
+    shown = typed("logs", directory.path, "--worker", "trainer-0", "--json")
     fields = {"name": "trainer-0", "time": 2, "level": "INFO", "event": "b", "pid": 7}
     assert data_of(shown) == [("log", fields)]
 
 
 def test_logs_shows_as_many_lines_as_were_asked_for(directory: JobDirectory) -> None:
-    assert chiron("logs", directory.path, "--lines", "1").stdout[9:] == "trainer-0: INFO b pid=7\n"
-    assert chiron("logs", directory.path, "--lines", "-1").returncode == 2
+    assert typed("logs", directory.path, "--lines", "1").stdout[9:] == "trainer-0: INFO b pid=7\n"
+    assert typed("logs", directory.path, "--lines", "-1").returncode == 2
 
 
 def test_logs_refuses_a_worker_without_a_log(directory: JobDirectory) -> None:
-    shown = chiron("logs", directory.path, "--worker", "trainer-9")
+    shown = typed("logs", directory.path, "--worker", "trainer-9")
     assert (shown.returncode, shown.stdout) == (2, "")
     assert "chiron: expected: coordinator-0, trainer-0\nchiron: got: trainer-9\n" in shown.stderr
 
 
 def test_logs_of_a_job_that_never_was_up_says_what_to_do(tmp_path: Path) -> None:
     made = create(tmp_path / "job", jobs.terms())
-    shown = chiron("logs", made.path, "--json")
+    shown = typed("logs", made.path, "--json")
     assert (shown.returncode, error_of(shown)["hint"]) == (2, "run: chiron up")
-    assert chiron("logs", tmp_path).returncode == 2
+    assert typed("logs", tmp_path).returncode == 2
 
 
 def test_follow_prints_what_comes_until_it_is_interrupted(directory: JobDirectory) -> None:
