@@ -17,7 +17,7 @@ from chiron_stream.errors import PolicyRefused, SchemaMismatch, UsageRefused
 from chiron_stream.job.rows import Prepared, prepare
 from chiron_stream.job.schema import Schema
 from chiron_stream.job.values import RowMismatch
-from chiron_stream.sources.frames import has_rows, named_columns
+from chiron_stream.sources.frames import has_rows, head, named_columns
 
 WRONG: Final = (SchemaMismatch, UsageRefused)
 """What is raised for data that are wrong, or that do not read."""
@@ -92,20 +92,30 @@ class Batches:
             columns = named_columns(batch, self.schema)
             if not has_rows(columns):
                 continue
+            found, wrong = self._up_to_the_wrong(columns)
+            if found is not None:
+                self.dropped |= dict.fromkeys(found.dropped)
+                yield found
+            if wrong is not None:
+                raise self._placed(wrong, first)
+            first += found.rows if found else 0
+
+    def _up_to_the_wrong(self, columns: Any) -> tuple[Prepared | None, RowMismatch | None]:
+        """Return the rows of a batch in front of its first wrong one, and what is wrong with it."""
+        part, wrong = columns, None
+        while True:
             try:
-                found = prepare(self.schema, columns)
+                return prepare(self.schema, part), wrong
             except RowMismatch as error:
-                raise self._placed(error, first) from None
-            self.dropped |= dict.fromkeys(found.dropped)
-            first += found.rows
-            yield found
+                wrong = error
+            if not wrong.row:
+                return None, wrong
+            part = head(columns, wrong.row)
 
     def _next(self, batches: Iterator[Any]) -> Any:
-        """Return the next batch; a source that counts rows itself counts them from its first."""
+        """Return the next batch, or None."""
         try:
             return next(batches, None)
-        except RowMismatch as error:
-            raise self._placed(error, 0) from None
         except WRONG as error:
             error.hint = error.hint or self.hint
             raise

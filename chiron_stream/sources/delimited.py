@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from chiron_stream.errors import SchemaMismatch
 from chiron_stream.job.schema import NumberColumn, Schema, TargetColumn, TensorColumn
-from chiron_stream.job.values import RowMismatch
 
 if TYPE_CHECKING:
     from chiron_stream.sources.files import Source
@@ -42,7 +42,7 @@ class CsvTable:
         }
         self._tensors = {one.name for one in columns if isinstance(one, TensorColumn)}
 
-    def __iter__(self) -> Iterator[dict[str, list[Any]]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield columns of rows.
 
         :raises SchemaMismatch: naming line, or row and column, never a cell.
@@ -58,15 +58,25 @@ class CsvTable:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise self._source.unreadable(_EXPECTED, type(error).__name__) from error
 
-    def _batches(self, lines: Any) -> Iterator[dict[str, list[Any]]]:
+    def _batches(self, lines: Any) -> Iterator[dict[str, Any]]:
         names = next(lines, None)
         if names is None:
             raise SchemaMismatch(f"{self._source.name} is empty", code="NO_ROWS")
         self._check(names)
-        first, size = 0, max(1, min(BATCH_ROWS, BATCH_CELLS // max(1, len(names))))
-        while rows := list(islice(self._whole(lines, names), size)):
-            yield self._columns(names, rows, first)
-            first += len(rows)
+        size = max(1, min(BATCH_ROWS, BATCH_CELLS // max(1, len(names))))
+        rows: list[list[str]] = []
+        try:
+            for row in self._whole(lines, names):
+                rows.append(row)
+                if len(rows) == size:
+                    yield self._columns(names, rows)
+                    rows = []
+        except (SchemaMismatch, UnicodeDecodeError, csv.Error):
+            if rows:  # what is in front of the broken line is whole
+                yield self._columns(names, rows)
+            raise
+        if rows:
+            yield self._columns(names, rows)
 
     def _check(self, names: list[str]) -> None:
         if twice := [name for name in names if names.count(name) > 1]:
@@ -91,26 +101,31 @@ class CsvTable:
                 )
             yield row
 
-    def _columns(self, names: list[str], rows: list[list[str]], first: int) -> dict[str, list[Any]]:
-        columns: dict[str, list[Any]] = {}
-        for name, cells in zip(names, zip(*rows, strict=True), strict=True):
-            if name in self._numbers:
-                columns[name] = [number(name, first + at, cell) for at, cell in enumerate(cells)]
-            else:
-                columns[name] = list(cells)
-        return columns
+    def _columns(self, names: list[str], rows: list[list[str]]) -> dict[str, Any]:
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+        return {
+            name: _numbers(cells) if name in self._numbers else list(cells)
+            for name, cells in columns.items()
+        }
 
 
-def number(name: str, row: int, cell: str) -> int | float | None:
+def _numbers(cells: tuple[str, ...]) -> Any:
+    """Return numbers; texts among them stay texts, so that they are refused by their row."""
+    found: list[int | float | str | None] = []
+    for cell in cells:
+        try:
+            found.append(number(cell))
+        except ValueError:
+            found.append(cell)
+    texts = any(isinstance(one, str) for one in found)
+    return np.array(found, np.object_) if texts else found
+
+
+def number(cell: str) -> int | float | None:
     """Return the number that a cell holds, whole where it is written so; None for an empty one.
 
-    :raises SchemaMismatch: it holds something else.
+    :raises ValueError: it holds something else.
     """
     if not cell:
         return None
-    try:
-        return int(cell) if cell.lstrip("+-").isdecimal() else float(cell)
-    except ValueError:
-        raise RowMismatch(
-            name, row, "is no number", expected="a number", got="another text"
-        ) from None
+    return int(cell) if cell.lstrip("+-").isdecimal() else float(cell)

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.schema import NumberColumn, Schema
+from chiron_stream.job.values import RowMismatch
 from chiron_stream.sources.delimited import CsvTable, number
 from chiron_stream.sources.lines import JsonLines
 
@@ -154,5 +155,14 @@ def read_row(words: list[str], schema: Schema) -> Mapping[str, Any]:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise UsageRefused("a row is written name=value", got=repr(name[:40]))
-        row[name] = number(name, 0, text) if name in numbers else text
+        row[name] = _number(name, text) if name in numbers else text
     return row
+
+
+def _number(name: str, text: str) -> int | float | None:
+    try:
+        return number(text)
+    except ValueError:
+        raise RowMismatch(
+            name, 0, "is no number", expected="a number", got="another text"
+        ) from None

@@ -47,6 +47,13 @@ def has_rows(batch: Any) -> bool:
     return not hasattr(batch, "__len__") or len(batch) > 0
 
 
+def head(batch: Any, rows: int) -> Any:
+    """Return the first rows of a batch that :func:`named_columns` returned."""
+    if isinstance(batch, Mapping):
+        return {name: column[:rows] for name, column in batch.items()}
+    return batch[:rows]
+
+
 def columns_of_rows(rows: Sequence[Row], schema: Schema) -> dict[str, list[Any]]:
     """Return rows as columns: those of the schema, whether there or not, then all others.
 

@@ -47,6 +47,10 @@ class JsonLines:
                         rows, size = [], 0
         except OSError as error:
             raise self._source.unreadable("JSON lines", type(error).__name__) from error
+        except SchemaMismatch:
+            if rows:  # what is in front of the broken line is whole
+                yield rows
+            raise
         if rows:
             yield rows
 

@@ -259,7 +259,7 @@ def parcels(**columns: list[str] | None) -> dict[str, Any]:
         (parcels(height=["1", "4.5", "1"]), ("row 1", "'height'")),
         (parcels(height=["1", "1", ""]), ("row 2", "'height'")),
         (parcels(weight=["1", "nan", "1"]), ("row 1", "'weight'")),
-        (parcels(weight=["many", "1", "1"]), ("row 0", "'weight'", "is no number")),
+        (parcels(weight=["many", "1", "1"]), ("row 0", "'weight'", "not a number")),
         (parcels(size=["small", "large", "huge"]), ("row 2", "'size'")),
         (parcels(size=["small", "", "small"]), ("row 1", "'size'")),
     ],

@@ -204,10 +204,10 @@ def test_stream_without_rows_opens_no_session(data: Any) -> None:
         assert jobs.records(job, "control") == []
 
 
-def test_stream_whose_first_rows_are_wrong_opens_no_session() -> None:
+def test_stream_whose_first_row_is_wrong_opens_no_session() -> None:
     with LocalJob(jobs.terms(), workers={"coordinator": 1}) as job:
-        with pytest.raises(SchemaMismatch, match="row 2"):
-            stream(job, wrong_at(2, 60))
+        with pytest.raises(SchemaMismatch, match="row 0"):
+            stream(job, wrong_at(0, 60))
         assert jobs.records(job, "control") == []
 
 

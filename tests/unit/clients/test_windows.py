@@ -122,13 +122,21 @@ def test_wrong_row_is_counted_through_all_batches_and_what_is_before_it_is_good(
     data = [*batches(4, 4), {"x": [8, -1], "y": ["no", "no"]}]
     found = Batches(SCHEMA, data, name="rows.csv", hint="mend it")
     reading = found.read()
-    assert [next(reading).rows, next(reading).rows] == [4, 4]
+    assert [next(reading).rows for _ in range(3)] == [4, 4, 1]
     with pytest.raises(SchemaMismatch) as refused:
         next(reading)
     error = refused.value
     assert error.message == "column 'x', row 9 (from 0): a value out of range, in rows.csv"
     assert (error.expected, error.hint) == ("0 to 1000", "mend it")
     assert "-1" not in str(error)
+
+
+def test_first_wrong_row_counts_whatever_the_order_of_the_columns() -> None:
+    found = Batches(SCHEMA, [{"x": [0, 1, 2, -1], "y": ["no", "no", "maybe", "no"]}])
+    reading = found.read()
+    assert next(reading).columns["x"].tolist() == [0, 1]
+    with pytest.raises(SchemaMismatch, match=r"column 'y', row 2 \(from 0\)"):
+        next(reading)
 
 
 def test_error_of_a_column_names_no_row() -> None:

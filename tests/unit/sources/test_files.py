@@ -151,7 +151,7 @@ BROKEN: dict[str, tuple[str, bytes, type[ChironError], str]] = {
         "rows.csv",
         (HEADER + "1,2,a,no\n" * 12 + "1,many,a,no\n").encode(),
         SchemaMismatch,
-        "column 'id', row 12 (from 0): is no number, in rows.csv",
+        "column 'id', row 12 (from 0): not a number, in rows.csv",
     ),
     "csv of bytes": ("rows.csv", HEADER.encode() + b"\xff", UsageRefused, "rows.csv does not read"),
     "column twice": (
@@ -160,7 +160,7 @@ BROKEN: dict[str, tuple[str, bytes, type[ChironError], str]] = {
         SchemaMismatch,
         "column 'age': the data has it twice",
     ),
-    "no json": ("rows.jsonl", b"{}\n{secret\n", SchemaMismatch, "line 2 of rows.jsonl is no JSON"),
+    "no json": ("rows.jsonl", b"\n{secret\n", SchemaMismatch, "line 2 of rows.jsonl is no JSON"),
     "no object": ("rows.jsonl", b"[1]\n", SchemaMismatch, "line 1 of rows.jsonl is no JSON object"),
     "bytes": ("rows.jsonl", b"\xff\xfe\n", SchemaMismatch, "line 1 of rows.jsonl is no JSON"),
     "deep": ("rows.jsonl", b"[" * 100_000, SchemaMismatch, "line 1 of rows.jsonl is no JSON"),
@@ -184,6 +184,29 @@ def test_broken_file_is_refused_by_name(
         read(tmp_path / name, SCHEMA)
     assert refused.value.message == told
     assert "secret" not in repr(refused.value.diagnostics())
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("rows.csv", "1,2\n"),
+        ("rows.csv", "1,many,a,no,0\n"),
+        ("rows.csv", "1,2,a,maybe,0\n"),
+        ("rows.csv", f"1,2,{'a' * 200_000},no,0\n"),
+        ("rows.jsonl", "[]\n"),
+        ("rows.jsonl", '{"age": 1, "id": 2, "site": "a", "y": "maybe"}\n'),
+    ],
+)
+def test_rows_in_front_of_the_wrong_one_are_read(tmp_path: Path, name: str, broken: str) -> None:
+    path = tmp_path / name
+    {"rows.csv": write_csv, "rows.jsonl": write_jsonl}[name](path, rows(tensors=False))
+    with path.open("a") as file:
+        file.write(broken)
+    table = files.open_table(files.source(str(path)), path.suffix[1:], SCHEMA)
+    found: list[Prepared] = []
+    with pytest.raises((SchemaMismatch, UsageRefused)):
+        found.extend(Batches(SCHEMA, table).read())
+    assert sum(one.rows for one in found) == COUNT
 
 
 def test_line_that_is_too_long_is_refused_before_it_is_read_to_its_end(
