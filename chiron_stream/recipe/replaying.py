@@ -93,12 +93,18 @@ class Replayed:
         return self.recorded == self.computed
 
 
+def _unseen(_plan: Plan, _module: nn.Module) -> None:
+    """Keep nothing of a round."""
+
+
 def replay(
     spec: Spec,
     plans: Sequence[Plan],
     kinds: ColumnKinds,
     rows_of: Callable[[PlannedShard], Rows],
     done: Callable[[Replayed], None] = lambda _one: None,
+    *,
+    behind: Callable[[Plan, nn.Module], None] = _unseen,
 ) -> list[Replayed]:
     """Train again, round by round, until the end or the first round that differs.
 
@@ -108,6 +114,8 @@ def replay(
     :param plans: of all rounds so far, in order.
     :param rows_of: the rows of a planned shard, as its owner published them.
     :param done: called behind each round.
+    :param behind: called with the plan of each round and the module as that round left it; the next
+        round goes on with the same module, so whoever wants to keep its parameters copies them.
     :raises UsageRefused: rows of another number than the plan has.
     """
     module = copy.deepcopy(spec.module)
@@ -116,6 +124,7 @@ def replay(
     def note(plan: Plan) -> bool:
         one = Replayed(plan.round, plan.parameters.hex(), _digest(module, spec.loss))
         found.append(one)
+        behind(plan, module)
         done(one)
         return one.equal
 

@@ -407,7 +407,7 @@ def test_predict_prints_the_answer_and_what_it_rests_on(finished: Finished) -> N
     [
         (ROW[:-1], 8, "column 'weight': the data does not have it"),
         ((*ROW[:-1], "wieght=1"), 8, "chiron: hint: rename 'wieght' to 'weight'"),
-        ((*ROW[:-1], "weight=heavy"), 8, "column 'weight' is no number"),
+        ((*ROW[:-1], "weight=heavy"), 8, "column 'weight', row 0 (from 0): is no number"),
         ((*ROW[:-1], "weight="), 8, "'weight'"),
         ((*ROW[:-1], "weight=4.5"), 8, "'weight'"),
         ((*ROW[:-1], "weight"), 2, "a row is written name=value [USAGE]"),

@@ -17,6 +17,7 @@ from chiron_stream.graph import state
 from chiron_stream.graph.batching import number_of_steps
 from chiron_stream.graph.checked import CheckedRecipe
 from chiron_stream.graph.training import train_slot
+from chiron_stream.recipe.reference import parameters_sha256
 from chiron_stream.recipe.replaying import Replayed, Spec, replay
 from chiron_stream.wire.receipts import Plan, PlannedShard, PlannedSlot
 from tests.unit.recipe.runs import merged
@@ -88,6 +89,18 @@ def test_every_round_is_equal_to_the_workers() -> None:
     assert [one.round for one in found] == [1, 2, 3]
     assert all(one.equal for one in found)
     assert seen == found
+
+
+def test_module_of_each_round_is_shown_with_its_plan() -> None:
+    spec = make_spec()
+    shown: list[tuple[bytes, str]] = []
+
+    def behind(plan: Plan, module: nn.Module) -> None:
+        shown.append((plan.parameters, parameters_sha256(module)))
+
+    plans = planned(spec)
+    replay(spec, plans, KINDS, rows_of, behind=behind)
+    assert shown == [(one.parameters, one.parameters.hex()) for one in plans]
 
 
 class Words(nn.Module):
