@@ -47,9 +47,7 @@ def _explain(arguments: Sequence[str]) -> int:
 
 def _rehearse(arguments: Sequence[str]) -> int:
     made = _parser("rehearse", "train on rows of one's own, at home, as a worker would")
-    made.add_argument(
-        "sample", type=Path, help="rows: CSV, JSON lines, .npz, Parquet"
-    )
+    made.add_argument("sample", type=Path, help="rows: CSV, JSON lines, .npz, Parquet")
     made.add_argument("--passes", type=int, metavar="N", help="default: the policy's")
     made.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="scored (0.2)")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (0)")
