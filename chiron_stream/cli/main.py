@@ -22,6 +22,7 @@ NOUNS: Final = {
     "answers": "read the answers to what was asked with a state, from a cursor on",
     "logs": "show what a job's processes on this machine wrote; --follow for what they write",
     "verify": "verify a job's receipts; with --replay compute its parameters again",
+    "doctor": "check this machine, and a job from here: what is wrong, and what to do",
     "job": "verify a job file; show its terms",
     "recipe": "a provider's recipe: explain, rehearse at home, publish, status",
     "key": "make a party's identity; show its public line for the roster",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chiron_stream.broker.extents import locate, read_extent, read_until
@@ -39,6 +41,16 @@ def test_records_come_back_in_order_with_key_headers_and_offset(
     assert [(r.value, r.key, r.headers) for r in got] == [(r.value, r.key, r.headers) for r in sent]
     assert [r.offset for r in got] == offsets
     assert {r.partition for r in got} == {place}
+
+
+def test_records_are_stamped_with_the_time_of_the_calendar(
+    broker: Broker, new_topic: NewTopic
+) -> None:
+    place = new_topic()
+    before = int(time.time() * 1000)
+    fill(broker, place, b"one")
+    (got,) = read_all(broker, place)
+    assert before <= got.timestamp_ms <= time.time() * 1000
 
 
 def test_delivery_is_known_after_flush(broker: Broker, new_topic: NewTopic) -> None:

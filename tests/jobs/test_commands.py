@@ -191,6 +191,17 @@ def test_status_as_json_is_an_envelope_for_the_job_and_for_each_worker(
     ]
 
 
+def test_doctor_finds_a_job_that_is_up_well(finished: Finished) -> None:
+    shown = chiron("doctor", finished.directory.path)
+    lines = shown.stdout.splitlines()
+    assert shown.returncode == 0, shown.stdout
+    found = {line[5:18].strip(): line[:5].strip() for line in lines}
+    asked = ("identity", "broker", "topics", "coordinator", "clock")
+    assert {name: found[name] for name in asked} == dict.fromkeys(asked, "ok")
+    assert found["job file"] == "warn", "it is SIMULATED"
+    assert shown.stderr.startswith(f"{len(lines)} checks: ")
+
+
 def test_recipe_status_says_how_far_it_came_and_that_no_reports_are_granted(
     finished: Finished,
 ) -> None:

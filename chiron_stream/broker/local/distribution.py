@@ -33,8 +33,7 @@ def kafka_jars(cache: Path, report: Callable[[str], None]) -> Path:
     :raises BrokerNotStarted: Maven is missing or failed, or a file is not the recorded one.
     """
     wanted = _recorded()
-    lock_digest = hashlib.sha256(repr(sorted(wanted.items())).encode()).hexdigest()[:8]
-    folder = cache / f"kafka-{VERSION}-{lock_digest}"
+    folder = _folder(cache, wanted)
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with _exclusive(cache / "fetch.lock"):
@@ -45,6 +44,20 @@ def kafka_jars(cache: Path, report: Callable[[str], None]) -> Path:
     return folder
 
 
+def is_fetched(cache: Path) -> bool:
+    """Return whether Kafka's jars are there; each start checks that they are the recorded ones."""
+    return _folder(cache, _recorded()).is_dir()
+
+
+def maven() -> str:
+    """Return the Maven to run, from the PATH.
+
+    :raises BrokerNotStarted: there is none.
+    """
+    found = shutil.which("mvn")
+    return found or _missing("MAVEN_MISSING", "mvn", "Maven 3.6 or later", "maven")
+
+
 def java() -> str:
     """Return the Java to run: ``$JAVA_HOME/bin/java``, else the one on the PATH.
 
@@ -53,6 +66,11 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin" if home else None)
     return found or _missing("JAVA_MISSING", "java", "Java 17 or later", "openjdk-17-jre-headless")
+
+
+def _folder(cache: Path, wanted: dict[str, str]) -> Path:
+    lock_digest = hashlib.sha256(repr(sorted(wanted.items())).encode()).hexdigest()[:8]
+    return cache / f"kafka-{VERSION}-{lock_digest}"
 
 
 def _recorded() -> dict[str, str]:
@@ -68,12 +86,11 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _fetch(folder: Path, wanted: dict[str, str]) -> None:
-    maven = shutil.which("mvn") or _missing("MAVEN_MISSING", "mvn", "Maven 3.6 or later", "maven")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetch-") as scratch:
         libs = Path(scratch) / "libs"
         with as_file(_HERE / "pom.xml") as pom:
             command = [
-                maven,
+                maven(),
                 "--quiet",
                 "--batch-mode",
                 "--strict-checksums",

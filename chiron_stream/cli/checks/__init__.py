@@ -1,0 +1,1 @@
+"""What ``chiron doctor`` looks at: one function a check, each with one finding."""
