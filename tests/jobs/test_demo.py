@@ -1,38 +1,162 @@
-"""The demonstration does what it says."""
+"""The demonstration does what it says, over a real Kafka, and cleans up however it ends."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+from examples.demo.judging import CLAIMS, not_true
+from tests.jobs.processes import is_gone
+from tests.kafka.processes import carrying, eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
+NAMES = (
+    *("accuracy", "baseline_accuracy", "rounds", "parameters_sha256", "reference_sha256"),
+    *("answers_equal_reference", "operator_hits", "control_hits", "killed", "query_p50_ms"),
+    *("query_p99_ms", "receipts_verified", "processes_left", "simulated", "freshness"),
+)
 
 
-def test_demo_ends_well_and_its_hashes_are_equal(tmp_path: Path) -> None:
-    for name in ("chiron_stream", "enclave_workers", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)  # so that build/ is this test's own
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    shown = subprocess.run(
-        [sys.executable, "-m", "examples.demo"],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
+class Demo:
+    """One run of the demo, in a directory of its own.
+
+    :param asked: variables of its environment.
+    """
+
+    def __init__(self, folder: Path, **asked: str) -> None:
+        for name in ("chiron_stream", "enclave_workers", "examples", "benchmarks"):
+            (folder / name).symlink_to(ROOT / name)  # so that build/ is this test's own
+        self.folder = folder
+        self.output = folder / "output.txt"
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "examples.demo"],
+                cwd=folder,
+                env={**environ, "DATA": "digits", **asked},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def shown(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "build" / "demo.json").read_text())
+        return found
+
+    def says(self, sentence: str, seconds: float = 120) -> None:
+        def there() -> bool:
+            assert self.process.poll() is None, self.shown
+            return sentence in self.shown
+
+        eventually(there, sentence, seconds)
+
+    def left(self) -> list[psutil.Process]:
+        """Return the processes that name this run's directory."""
+        found = carrying(str(self.folder / "build"))
+        return [one for one in found if not is_gone(one)]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    demo = Demo(tmp_path_factory.mktemp("d"))
+    try:
+        demo.process.wait(500)
+        yield demo
+    finally:
+        demo.end()
+
+
+def test_demo_ends_well_and_every_claim_is_true(finished: Demo) -> None:
+    assert finished.process.returncode == 0, finished.shown[-3000:]
+    assert not_true(finished.facts) == []
+    assert "NOT TRUE" not in finished.shown
+
+
+def test_demo_writes_what_is_named_in_one_flat_table(finished: Demo) -> None:
+    facts = finished.facts
+    assert set(NAMES) <= set(facts)
+    assert not [name for name, value in facts.items() if isinstance(value, dict)]
+    assert facts["accuracy"] >= 0.95
+    assert (facts["simulated"], facts["freshness"]) == (True, "local")
+    picture = (finished.folder / "build" / "demo.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_demo_tells_its_story_in_order(finished: Demo) -> None:
+    shown = finished.shown
+    story = (
+        *("downloads", "SIMULATED", "up: coordinator-0, trainer-0, trainer-1", "owner B joins"),
+        *("kill -9 of trainer-", "took over", "kill -9 of predictor-", "receipts of"),
+        *("refused, SHARD_DIGEST and DOES_NOT_OPEN", "EvidenceRefused", "equal, bit for bit"),
+        *("0 of", "control: the same search finds", "processes left running: 0"),
     )
-    assert shown.returncode == 0, shown.stdout[-2000:] + shown.stderr[-2000:]
-    facts = json.loads((tmp_path / "build" / "demo.json").read_text())
-    assert facts["parameters_sha256"] == facts["reference_sha256"]
-    assert (facts["simulated"], facts["processes_left"], facts["operator_hits"]) == (True, 0, 0)
-    assert facts["control_hits"] > 0
-    assert "SHA-256 of our parameters:" in shown.stdout
-    assert "equal, bit for bit" in shown.stdout
-    assert "NOT TRUE" not in shown.stdout
+    places = [shown.find(part, shown.find(story[0])) for part in story if part != "SIMULATED"]
+    assert -1 not in places, shown
+    assert places == sorted(places), shown
+    assert "SIMULATED" in shown
+
+
+def test_claims_are_of_this_run(finished: Demo) -> None:
+    worse = {**finished.facts, "answers_different": 1, "control_hits": 0}
+    assert len(not_true(worse)) == 2 < len(CLAIMS)
+
+
+MOMENTS = [
+    ("starting Apache Kafka", signal.SIGINT),
+    ("round 1", signal.SIGTERM),
+    ("kill -9 of trainer-", signal.SIGINT),
+]
+
+
+@pytest.mark.parametrize(("moment", "number"), MOMENTS, ids=str)
+def test_interrupted_demo_leaves_nothing_behind(
+    tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
+    demo = Demo(tmp_path)
+    try:
+        demo.says(moment)
+        demo.process.send_signal(number)
+        assert demo.process.wait(60) == 130
+        assert "interrupted: stopping everything" in demo.shown
+        assert "Traceback" not in demo.shown
+        assert demo.left() == []
+    finally:
+        demo.end()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"DATA": "mnist"}, "error: DATA is not known"),
+        ({"DATA": "cifar10", "DATA_DIR": "/nowhere"}, "error: there is no /nowhere/data_batch_1"),
+        ({"DATA": "fashion-mnist", "DATA_DIR": "/nowhere"}, "error: Fashion-MNIST is not in"),
+    ],
+)
+def test_data_that_is_not_there_is_an_error_before_anything_starts(
+    tmp_path: Path, asked: dict[str, str], said: str
+) -> None:
+    demo = Demo(tmp_path, **asked)
+    assert demo.process.wait(60) == 2
+    assert said in demo.shown
+    assert "Traceback" not in demo.shown
+    assert not (tmp_path / "build").exists()
