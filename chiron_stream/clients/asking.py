@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chiron_stream.clients.answers import Answer
 from chiron_stream.clients.party import Party
@@ -25,6 +25,9 @@ from chiron_stream.clients.waiting import TooManyQueries, Waiting, settle
 from chiron_stream.errors import AnswerTimeout, ChironError, UsageRefused
 from chiron_stream.job.columns import pack_columns
 from chiron_stream.job.rows import prepare_one
+
+_LOOK_SECONDS: Final = 1.0
+"""For a look whether there is a release at all."""
 
 
 @dataclass(frozen=True)
@@ -206,10 +209,14 @@ class Asking:
         return self._waiting.crowded(seconds)
 
     def late(self, seconds: float) -> AnswerTimeout:
-        """Return the error of an answer that did not come; it says whether there is a release."""
-        got = None
-        with suppress(ChironError):  # whatever the broker has, the answer did not come
-            release = newest_release(self._party)
+        """Return the error of an answer that did not come; it says whether there is a release.
+
+        A broker that does not tell in a second is not waited for.
+        """
+        got, found = None, Future[int]()
+        threading.Thread(target=self._look, args=(found,), name="release", daemon=True).start()
+        with suppress(ChironError, TimeoutError):  # whatever there is, the answer did not come
+            release = found.result(_LOOK_SECONDS)
             got = f"none; the newest release is {release}" if release else "no release yet"
         return AnswerTimeout(
             "no answer came in time; it may still come",
@@ -217,6 +224,12 @@ class Asking:
             got=got,
             hint="chiron status shows whether there is a release and a predictor",
         )
+
+    def _look(self, found: Future[int]) -> None:
+        try:
+            found.set_result(newest_release(self._party))
+        except ChironError as error:
+            found.set_exception(error)
 
     def close(self) -> None:
         """Stop reading answers; whoever waits for one gets an error.

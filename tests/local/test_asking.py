@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chiron_stream.broker.memory import MemoryBroker
-from chiron_stream.clients import party
+from chiron_stream.clients import asking, party
 from chiron_stream.clients.identity import Identity
 from chiron_stream.clients.query import QueryClient
 from chiron_stream.clients.state import QueryState, TagTaken
@@ -144,6 +144,21 @@ def test_client_waits_for_the_first_release_and_says_that_there_is_none(silent: 
 def test_late_answer_of_a_job_that_serves_names_its_release(serving: LocalJob) -> None:
     with client(serving) as asker:
         assert asker.asking.late(1).got == "none; the newest release is 8"
+
+
+def test_broker_that_tells_nothing_makes_a_time_out_no_longer(
+    silent: LocalJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = threading.Event()
+    with client(silent) as asker:
+        asker.submit(ABOVE)
+        monkeypatch.setattr(asking, "newest_release", lambda _party: stuck.wait(60) and 1)
+        began = time.monotonic()
+        with pytest.raises(AnswerTimeout) as late:
+            asker.predict(ABOVE, timeout=0.2)
+        stuck.set()
+        assert time.monotonic() - began < 30
+        assert late.value.got is None
 
 
 def test_query_asked_before_the_first_release_is_answered_behind_it(recipe: Recipe) -> None:

@@ -8,7 +8,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -183,6 +185,18 @@ def test_reopened_state_is_the_same(path: Path) -> None:
     assert second.secret(KEYS.session) == KEYS.answers
     assert second.secret(bytes(16)) is None
     assert second.first_start() == 40
+
+
+def test_state_that_many_make_at_once_is_one(path: Path) -> None:
+    together = Barrier(6)
+
+    def make() -> bytes:
+        together.wait()
+        return state_at(path).name
+
+    with ThreadPoolExecutor(6) as pool:
+        names = [one.result(60) for one in [pool.submit(make) for _ in range(6)]]
+    assert len(set(names)) == 1
 
 
 def test_closed_state_says_so(path: Path) -> None:
