@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from chiron_stream import InsecureSimulation, QueryClient
-from chiron_stream.clients.query import Answer
+from chiron_stream.clients.answers import Answer
 from chiron_stream.errors import AnswerTimeout
 from chiron_stream.local.directory import JobDirectory
 from examples.demo.background import Background
