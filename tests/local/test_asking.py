@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from chiron_stream.broker.memory import MemoryBroker
+from chiron_stream.broker.records import Outgoing
 from chiron_stream.clients import asking, party
 from chiron_stream.clients.identity import Identity
 from chiron_stream.clients.query import QueryClient
@@ -27,6 +28,7 @@ from chiron_stream.errors import (
     Fenced,
     JobRefused,
     RolledBack,
+    Timeout,
     UsageRefused,
     Withheld,
 )
@@ -36,6 +38,7 @@ from chiron_stream.recipe import Recipe
 from chiron_stream.wire.serving import query_name
 from enclave_workers.local import LocalJob
 from tests.local import jobs
+from tests.local.losing import LosingBroker
 
 ABOVE, BELOW = jobs.ABOVE, jobs.BELOW
 SIMULATED = InsecureSimulation()
@@ -184,6 +187,28 @@ def test_job_without_a_coordinator_is_an_answer_time_out_too() -> None:
         assert late.value.message == "no session was opened in time; nothing was sent"
         assert late.value.got == f"the job {job.job.policy.name} has no coordinator"
         assert queries(job) == []
+
+
+class LosingQueries(LosingBroker):
+    """A broker that does not take the first query."""
+
+    def loses(self, record: Outgoing) -> bool:
+        found = record.partition.topic.endswith(".queries") and not self.lost
+        self.lost += found
+        return found
+
+
+def test_query_that_the_broker_did_not_take_is_not_called_sent() -> None:
+    broker = LosingQueries(1)
+    workers = {"coordinator": 1}
+    with LocalJob(jobs.terms(), workers=workers, broker=broker) as job, client(job) as asker:
+        future = asker.submit(ABOVE)
+        with pytest.raises(Timeout, match="not acknowledged"):
+            asker.flush()
+        assert queries(job) == []
+        asker.asking.again(future)
+        asker.flush()
+        assert len(queries(job)) == 1
 
 
 # cancelling and closing
