@@ -227,6 +227,7 @@ def ended(records: list[logging.LogRecord], service: str) -> list[tuple[int, boo
     return [(one["exit_code"], one["restart"]) for one in fields if one["service"] == service]
 
 
+@pytest.mark.faults
 def test_trainer_that_stands_still_turns_red_ends_with_3_and_is_started_again(
     kafka: LocalKafka,
     recipe: Recipe,

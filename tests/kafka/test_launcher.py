@@ -167,6 +167,7 @@ def test_disk_that_is_full_when_starting_is_named(small_disk: Path) -> None:
     assert str(small_disk) in str(said)
 
 
+@pytest.mark.faults
 def test_disk_that_fills_while_running_is_an_error_of_the_sender(small_disk: Path) -> None:
     """Kafka halts when its only log directory fails; the sender is told, and nothing hangs."""
     place = Partition("t", 0)
