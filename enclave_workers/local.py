@@ -52,8 +52,9 @@ from chiron_stream.broker.catalogue import load_catalogue
 from chiron_stream.broker.drift import apply
 from chiron_stream.broker.memory import MemoryBroker
 from chiron_stream.broker.memory.groups import MemoryGroups
+from chiron_stream.clients.auditor import Auditor
 from chiron_stream.clients.owner import DataOwner
-from chiron_stream.clients.party import Party
+from chiron_stream.clients.party import Member
 from chiron_stream.clients.provider import ModelProvider
 from chiron_stream.clients.query import QueryClient
 from chiron_stream.errors import ChironError, Timeout, UsageRefused
@@ -72,7 +73,7 @@ from enclave_workers.courier.serving import Outside, Server
 WORKERS: Final[Mapping[str, int]] = {"coordinator": 1, "trainer": 1, "predictor": 1}
 STOP_SECONDS: Final = 30.0
 
-P = TypeVar("P", bound=Party)
+P = TypeVar("P", bound=Member)
 
 
 class LocalWorker:
@@ -179,7 +180,7 @@ class LocalJob:
         self._authority = Authority.load(self.directory.quoting)
         self._changed = threading.Condition()
         self._status: Progress | None = None
-        self._parties: list[Party] = []
+        self._parties: list[Member] = []
         self.workers: dict[str, LocalWorker] = {}
 
     def start(self) -> Self:
@@ -257,8 +258,14 @@ class LocalJob:
 
     def provider(self) -> ModelProvider:
         """Return the model provider, connected; closed with the job."""
-        roster = self.job.policy.roster
-        return self._party(ModelProvider, next(x.name for x in roster if x.role is Role.PROVIDER))
+        return self._party(ModelProvider, self._first(Role.PROVIDER))
+
+    def auditor(self) -> Auditor:
+        """Return the auditor, connected; closed with the job.
+
+        :raises UsageRefused: the job has none.
+        """
+        return self._party(Auditor, self._first(Role.AUDITOR))
 
     def client(self, name: str, **options: Any) -> QueryClient:
         """Return a query client of the job, connected; closed with the job.
@@ -266,6 +273,12 @@ class LocalJob:
         :param options: further ones of the client, such as ``state``.
         """
         return self._party(QueryClient, name, **options)
+
+    def _first(self, role: Role) -> str:
+        names = [one.name for one in self.job.policy.roster if one.role is role]
+        if not names:
+            raise UsageRefused(f"the job has no {role.name.lower()}", code="NO_MEMBER")
+        return names[0]
 
     def _party(self, kind: type[P], name: str, **options: Any) -> P:
         path = self.directory.identity(name)

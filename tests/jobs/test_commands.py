@@ -54,9 +54,11 @@ def test_init_makes_the_example_job(tmp_path: Path) -> None:
     assert (shown.returncode, shown.stdout) == (0, f"created the job iris in {path}\n")
     assert shown.stderr == (
         "its evidence is SIMULATED: nothing in it is confidential\n"
+        "all of it in one process, without a broker: pytest iris/test_iris.py\n"
         "next: chiron up iris --insecure-simulation\n"
     )
-    assert {"terms.toml", "iris.csv", "recipe.py", "job.json"} <= {x.name for x in path.iterdir()}
+    files = {"terms.toml", "iris.csv", "recipe.py", "test_iris.py", "job.json", "keys", "quoting"}
+    assert files == {x.name for x in path.iterdir()}
     keys = {one.name: stat.S_IMODE(one.stat().st_mode) for one in (path / "keys").iterdir()}
     assert keys == {f"{name}.identity": 0o600 for name in ("alice", "bob", "carol", "dan")}
 
@@ -71,15 +73,17 @@ def test_init_takes_terms_of_ones_own(finished: Finished) -> None:
 
 
 def test_init_refuses_a_directory_that_is_not_empty(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    shown = chiron("init", tmp_path)
+    path = tmp_path / "job"
+    path.mkdir()
+    (path / "notes.txt").write_text("mine")
+    shown = chiron("init", path)
     assert (shown.returncode, shown.stdout) == (2, "")
     assert shown.stderr == (
-        f"chiron: error: {tmp_path} is not empty [USAGE]\n"
+        f"chiron: error: {path} is not empty [USAGE]\n"
         "chiron: expected: a new directory\n"
         "chiron: hint: choose another name\n"
     )
-    assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
+    assert [one.name for one in path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ spec = Spec(
     loss=nn.CrossEntropyLoss(),
     inputs={"input": ["sepal_length", "sepal_width", "petal_length", "petal_width"]},
     target="species",
-    optimizer=partial(torch.optim.SGD, lr=0.1),
+    optimizer=partial(torch.optim.Adam, lr=0.02),
     batch_size=16,
 )
 
