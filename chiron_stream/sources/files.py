@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 from chiron_stream.errors import UsageRefused
-from chiron_stream.job.schema import NumberColumn, Schema
+from chiron_stream.job.schema import NumberColumn, Schema, TensorColumn
 from chiron_stream.job.values import RowMismatch
 from chiron_stream.sources.delimited import CsvTable, number
 from chiron_stream.sources.lines import JsonLines
+from chiron_stream.sources.typed import typed_tensor
 
 STANDARD_INPUT: Final = "-"
 
@@ -144,18 +145,22 @@ def _from_the_end(found: Source) -> Source:
 
 
 def read_row(words: list[str], schema: Schema) -> Mapping[str, Any]:
-    """Return one row of ``name=value`` words.
+    """Return one row of ``name=value`` words; a tensor is written as JSON lists of numbers.
 
     :raises UsageRefused: a word of another form.
-    :raises SchemaMismatch: a number column with something else.
+    :raises SchemaMismatch: a number or tensor column with something else.
     """
     row: dict[str, Any] = {}
     numbers = {one.name for one in schema.columns if isinstance(one, NumberColumn)}
+    tensors = {one.name for one in schema.columns if isinstance(one, TensorColumn)}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise UsageRefused("a row is written name=value", got=repr(name[:40]))
-        row[name] = _number(name, text) if name in numbers else text
+        if name in tensors:
+            row[name] = typed_tensor(name, text)
+        else:
+            row[name] = _number(name, text) if name in numbers else text
     return row
 
 

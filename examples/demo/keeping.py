@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import IO, Final
 
 from chiron_stream.errors import BrokerNotStarted
@@ -17,7 +19,7 @@ UP: Final = ("--insecure-simulation", "--trainers", "2", "--predictors", "2")
 HOW: Final = """\
 SIMULATED job demo is up again, from its log, and stays until you end it:
   .venv/bin/chiron status {path}
-  .venv/bin/chiron predict --job {path} --insecure-simulation {row}
+  .venv/bin/chiron predict --job {path} --insecure-simulation "$(cat {row})"
   .venv/bin/chiron down {path}            # ends it"""
 
 
@@ -41,9 +43,11 @@ def keep(directory: JobDirectory, data: Data, lock: IO[str]) -> None:
     assert process.stdout is not None
     if not process.stdout.readline():
         raise BrokerNotStarted("the job did not come up again", hint=f"its log is {log}")
-    say(HOW.format(path=directory.path, row=_row(data)))
+    say(HOW.format(path=directory.path, row=_typed_row(directory, data)))
 
 
-def _row(data: Data) -> str:
-    values = data.test[data.input][0].ravel().tolist()
-    return f"'{data.input}={values}'"
+def _typed_row(directory: JobDirectory, data: Data) -> Path:
+    """Write the first test row as a person would type it; return where."""
+    path = directory.path / "row.txt"
+    path.write_text(f"{data.input}={json.dumps(data.test[data.input][0].tolist())}")
+    return path

@@ -30,13 +30,30 @@ TAKEOVER_SECONDS: Final = 90.0
 
 @dataclass(frozen=True)
 class Killed:
-    """A worker that was killed in the middle of something; seconds until another had done it."""
+    """A worker that was killed behind a round, in the middle of something, and who took over.
+
+    ``seconds``: until another worker had done what it had in hand.
+    """
 
     name: str
-    in_hand: str
     by: str
     round: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Caught:
+    in_hand: str
+    done: Callable[[], bool]
+    began: float
+    round: int
+
+
+Holds = Callable[[str], str]
+"""What a frozen worker has in hand, for people; empty if it has nothing."""
+
+TakenOver = Callable[[], Callable[[], bool]]
+"""Notes what is in hand now; the result tells whether it has been done since."""
 
 
 class Killer:
@@ -55,32 +72,33 @@ class Killer:
         """Kill a predictor that queries are on their way to; the other one answers them."""
         return self._kill("predictor", self._holds_queries, self._answered)
 
-    def _kill(
-        self,
-        role: str,
-        holds: Callable[[str], str],
-        taken_over: Callable[[], Callable[[], bool]],
-    ) -> Killed:
+    def _kill(self, role: str, holds: Holds, taken_over: TakenOver) -> Killed:
         for attempt in range(ATTEMPTS):
             number = attempt % 2
             name = f"{role}-{number}"
-            with self._frozen(name) as processes:
-                in_hand = holds(name)
-                if not in_hand:
-                    continue
-                done, began = taken_over(), time.monotonic()
-                for one in processes:
-                    one.kill()
-            service = self._running.services[name]
-            service.stop()  # nobody starts it again yet
-            say(f"kill -9 of {name}, which had {in_hand}")
-            self._watch.until(done, f"another {role} has taken over", TAKEOVER_SECONDS)
-            seconds = round(time.monotonic() - began, 1)
+            caught = self._catch(name, holds, taken_over)
+            if caught is None:
+                continue
+            say(f"kill -9 of {name}, which had {caught.in_hand}")
+            self._watch.until(caught.done, f"another {role} has taken over", TAKEOVER_SECONDS)
+            seconds = round(time.monotonic() - caught.began, 1)
             by = f"{role}-{1 - number}"
             say(f"{by} took over: done {seconds} s after the kill; {name} is started again")
             self._running.start_worker(role, number)
-            return Killed(name, in_hand, by, self._watch.round, seconds)
+            return Killed(name, by, caught.round, seconds)
         raise Timeout(f"no {role} was caught in the middle of something")
+
+    def _catch(self, name: str, holds: Holds, taken_over: TakenOver) -> _Caught | None:
+        """Kill a worker if it has something in hand; nobody starts it again before we do."""
+        with self._frozen(name) as processes:
+            in_hand = holds(name)
+            if not in_hand:
+                return None
+            caught = _Caught(in_hand, taken_over(), time.monotonic(), self._watch.round)
+            for one in processes:
+                one.kill()
+        self._running.services[name].stop()
+        return caught
 
     @contextmanager
     def _frozen(self, name: str) -> Iterator[list[psutil.Process]]:
