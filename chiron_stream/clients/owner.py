@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,7 +169,7 @@ class DataOwner(ListeningParty[Scored]):
         dataset: str,
         windows: Windows,
         *,
-        dropped: Mapping[str, None],
+        dropped: dict[str, None],
         evaluate: bool = False,
         timeout: float = timeouts.SESSION,
         patience: float = timeouts.BROKER_AWAY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from chiron_stream.job.fields import packed_bytes
 from chiron_stream.job.policy import Policy
 from chiron_stream.wire.control import Announcement, Fin, Use
 from chiron_stream.wire.replies import (
+    Accept,
     Acknowledged,
     Parked,
     Refusal,
@@ -126,7 +127,7 @@ class Publication:
         session: OpenSession,
         dataset: str,
         windows: Windows,
-        dropped: Mapping[str, None],
+        dropped: dict[str, None],
         *,
         evaluate: bool,
         patience: float,
@@ -147,9 +148,18 @@ class Publication:
         self.resumed_at = windows.position(session.accept.token)
 
     @property
+    def accept(self) -> Accept:
+        """What the coordinator said when it admitted this publication."""
+        return self._session.accept
+
+    @property
     def dropped(self) -> tuple[str, ...]:
         """Columns that stayed here: the schema does not name them."""
         return tuple(self._dropped)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Note columns that stay here."""
+        self._dropped |= dict.fromkeys(names)
 
     def send(self, *, fin: bool, progress: Progress) -> None:
         """Send everything that the coordinator has not accepted yet, and announce it.
@@ -173,6 +183,30 @@ class Publication:
         with self._knowing_successors():
             self._send_shard(shard)
         return shard.sent
+
+    def go_on(self, timeout: float) -> None:
+        """Announce what the broker has by now, and hear what the coordinator says.
+
+        For whoever adds shards as they come; errors as of :meth:`wait`.
+
+        :param timeout: seconds to wait for a word, at most.
+        """
+        with self._knowing_successors():
+            self._sending.announce_ready()
+        self.poll(timeout)
+
+    def forget_settled(self) -> int:
+        """Forget the shards that need nothing more; return how many those were.
+
+        So a publication that goes on for months keeps only what is under way. Receipts of shards
+        that were forgotten are an auditor's to read.
+        """
+        settled = [n for n in self.sent if n in self.trained or n in self.voided]
+        for number in settled:
+            self.sent.pop(number)
+            self.trained.pop(number, None)
+            self.voided.pop(number, None)
+        return len(settled)
 
     def finish(self, *, fin: bool) -> None:
         """Announce what is sent, perhaps that the data set is whole, and see that it is taken."""

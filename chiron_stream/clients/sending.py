@@ -121,6 +121,7 @@ class Sending:
         """Announce, in order, the shards that the broker has by now; wait for none."""
         while self._pending and all(one.done for one in self._pending[0].deliveries):
             self._announce_next()
+        self._settle(wait=False)
 
     def _announce_next(self) -> None:
         pending = self._pending[0]

@@ -107,13 +107,7 @@ ALLOWED: Exceptions = {
         "chiron_stream.events": "the log",
     },
     f"{COURIER}.predictor": {
-        "faust": "reads queries as a member of a group, by I/O of its own",
-        "asyncio": "Faust's event loop",
-        "threading": "Faust's event loop has a thread of its own",
-        "logging": "Faust's logger is no louder than the courier's",
         "chiron_stream.broker": "records, and what a group is",
-        "tempfile": "Faust wants a directory, and puts nothing of ours there",
-        "shutil": "that directory goes with it",
     },
     f"{CORE}.link": {
         "socket": "the one connection of a core",
@@ -367,7 +361,7 @@ def test_lint_notices_a_violation(module: str, source: str) -> None:
         (f"{CORE}.boot", "import os\nos.urandom(32)"),
         (f"{CORE}.link", "import socket\ndef f(one: socket.socket):\n    one.sendall(b'')"),
         (f"{CORE}.trainer.shell", "import numpy as np\nnp.concatenate([])"),
-        (f"{COURIER}.predictor", "import faust\nfaust.App('x')"),
+        (f"{COURIER}.predictor", "from chiron_stream.broker import groups"),
         (f"{COURIER}.serving", "class Server:\n    def _f(self): self._effects.read()\nServer._f"),
     ],
 )

@@ -46,7 +46,7 @@ ONLY_IN = {
     "kafka": ("chiron_stream.broker.kafka",),
     "aiokafka": (),
     "confluent_kafka": (),
-    "faust": ("chiron_stream.bridge", "enclave_workers.courier.predictor"),
+    "faust": ("chiron_stream.bridge",),
     "torch": (
         "chiron_stream.graph",
         "chiron_stream.recipe",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
     KafkaError,
     KafkaTimeoutError,
+    NoError,
     SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
 )
+from kafka.structs import OffsetAndMetadata
 
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.diagnosis import causes_of_failure
@@ -24,6 +29,10 @@ from chiron_stream.errors import ChironError, UsageRefused
 
 _UNKNOWN_TOPIC: Final = 3
 """Kafka's error code UNKNOWN_TOPIC_OR_PARTITION, which ``describe_topics`` gives by name."""
+
+_NOT_YET: Final = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError)
+_PAUSE: Final = 0.1
+"""Seconds between two questions whether a cluster has room for groups by now."""
 
 _COMMITTED: Final = {Isolation.READ_UNCOMMITTED: 0, Isolation.READ_COMMITTED: 1}
 
@@ -167,6 +176,32 @@ class KafkaAdministration:
             isolation_level=_COMMITTED[isolation],
         )
         return {partition: int(answer[place].offset) for partition, place in places.items()}
+
+    def set_group_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Have a consumer group without members begin at these offsets.
+
+        A cluster that never had a group makes room for them first: that is waited for.
+
+        :raises ChironError: the broker does not let it.
+        """
+        doing = f"setting the offsets of the group {group}"
+        places = {
+            TopicPartition(*place): OffsetAndMetadata(offset, "", None)
+            for place, offset in offsets.items()
+        }
+        deadline = time.monotonic() + timeouts.CONNECT
+        while True:
+            try:
+                answer = self._call(doing, "alter_group_offsets", group, places)
+            except ChironError as error:
+                if not isinstance(error.__cause__, _NOT_YET) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                break
+        for refused in answer.values():
+            if refused is not NoError:
+                raise translate(refused(), doing, self._endpoint)
 
     def close(self) -> None:
         """Disconnect."""
