@@ -33,7 +33,8 @@ and evidence is SIMULATED. Everything is in this process's memory, so nothing is
 
 Trainers use torch's global generator and settings: while a job trains, do not draw from it. Several
 trainers take turns, slot by slot, with the bits that trainers in processes of their own have: a
-``step_deadline`` must leave room for the others' slots.
+``step_deadline`` must leave room for the others' slots. The page for users is
+``docs/local-jobs.md``.
 """
 
 from __future__ import annotations
@@ -150,11 +151,16 @@ class LocalWorker:
 class LocalJob:
     """A SIMULATED job with all its workers in this process, as long as this object is open.
 
-    :param job: terms, which get new keys for all members; or a directory that
-        :func:`chiron_stream.local.directory.create` made.
-    :param workers: how many of each role.
-    :param threads: of torch.
+    ``job`` is the verified job, ``directory`` where its keys are, ``broker`` the broker in memory,
+    ``workers`` every worker that was started, by name.
+
+    :param job: terms, which get new keys for all members, in a directory that goes with the job; or
+        a directory that ``chiron init`` made, in which nothing is changed.
+    :param workers: how many of each role; a role that is left out has none.
+    :param threads: of torch, in each trainer and predictor.
     :param broker: another in-memory broker, such as one that lies.
+    :raises ConfigurationRefused: there is no job in the directory.
+    :raises JobRefused: its file does not verify.
     """
 
     def __init__(
@@ -184,7 +190,7 @@ class LocalJob:
         self.workers: dict[str, LocalWorker] = {}
 
     def start(self) -> Self:
-        """Create the topics and start the workers."""
+        """Create the topics and start the workers; ``with`` does this, and :meth:`stop`."""
         apply(self._catalogue, self.job.policy.name, self.broker.administration())
         for role, count in self._planned.items():
             for _ in range(count):
@@ -220,7 +226,10 @@ class LocalJob:
             self._changed.notify_all()
 
     def kill(self, name: str) -> None:
-        """Cut a worker off, whatever it is doing, and do not wait for its threads."""
+        """Cut a worker off, whatever it is doing, and do not wait for its threads.
+
+        What it was doing is done again by another of its role, if there is one or one is started.
+        """
         self.workers[name].kill()
 
     def stop_worker(self, name: str) -> None:
@@ -253,7 +262,11 @@ class LocalJob:
         return "; ".join([str(self._status), *ended])
 
     def owner(self, name: str) -> DataOwner:
-        """Return a data owner of the job, connected; closed with the job."""
+        """Return a data owner of the job, connected; closed with the job.
+
+        :raises UsageRefused: NO_MEMBER: nobody has this name.
+        :raises JobRefused: ROSTER: the member has another role.
+        """
         return self._party(DataOwner, name)
 
     def provider(self) -> ModelProvider:
@@ -271,6 +284,8 @@ class LocalJob:
         """Return a query client of the job, connected; closed with the job.
 
         :param options: further ones of the client, such as ``state``.
+        :raises UsageRefused: NO_MEMBER: nobody has this name.
+        :raises JobRefused: ROSTER: the member has another role.
         """
         return self._party(QueryClient, name, **options)
 

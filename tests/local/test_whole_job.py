@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import doctest
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import enclave_workers.local
 from chiron_stream.clients.publication import Publication, SupersededPublisher
 from chiron_stream.errors import JobRefused, Timeout, UsageRefused
+from chiron_stream.job.terms import Terms
 from chiron_stream.recipe import Recipe, Round
 from enclave_workers.local import LocalJob
 from tests.local import jobs
@@ -149,6 +152,33 @@ def test_job_of_a_directory_can_be_opened_again(recipe: Recipe) -> None:
 
 def test_example_of_the_documentation_runs() -> None:
     assert doctest.testmod(enclave_workers.local).failed == 0
+
+
+def test_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "local-jobs.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {})  # noqa: S102  (our own page)
+    assert capsys.readouterr().out == "right 3 3\n"
+
+
+def test_page_names_every_public_member() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "local-jobs.md").read_text()
+    names = {name for name in vars(LocalJob) if not name.startswith("_")} - {"effects"}
+    assert {name for name in names if f"`{name}" not in page and f"{name}(" not in page} == set()
+
+
+def test_auditor_reads_plans_and_a_job_without_one_says_so(finished: Finished) -> None:
+    job, _ = finished
+    assert [one.round for one in job.auditor().plans()] == list(range(1, 9))
+    with LocalJob(jobs.terms(auditor="dan"), workers={}) as other:
+        assert other.auditor().plans() == []
+    with LocalJob(without_auditor(), workers={}) as none, pytest.raises(UsageRefused) as caught:
+        none.auditor()
+    assert caught.value.code == "NO_MEMBER"
+
+
+def without_auditor() -> Terms:
+    return replace(jobs.terms(), auditor=None)
 
 
 def test_job_in_one_process_leaves_logging_on() -> None:
