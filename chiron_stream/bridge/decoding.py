@@ -14,9 +14,13 @@ from typing import Any, Final
 
 import msgpack
 
+from chiron_stream.broker.records import Record
 from chiron_stream.errors import UsageRefused
 
 Row = Mapping[str, Any]
+Reading = Callable[[Record], Row]
+"""From a record to its row; raises :class:`Poison`."""
+
 Decoder = Callable[[bytes], Row]
 """From the bytes of a value to a row; any :class:`Exception` says that it is none."""
 
@@ -130,6 +134,10 @@ class RowReader:
         self._decode = decode
         self._open = ENVELOPES[envelope]
         self._fields = dict(fields)
+
+    def of(self, record: Record) -> Row:
+        """Return the row of a record, as :meth:`row`."""
+        return self.row(record.value)
 
     def row(self, value: bytes) -> Row:
         """Return the row of a value.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chiron_stream.bridge.decoding import Poison, Reason, Row, RowReader
+from chiron_stream.bridge.decoding import Poison, Reading, Reason, Row
 from chiron_stream.bridge.positions import Position
 from chiron_stream.broker.records import Record
 from chiron_stream.clients.windows import Window
@@ -91,12 +91,13 @@ def _one_by_one(schema: Schema, kept: Sequence[Kept]) -> Rows:
 class Gathering:
     """Records of a source that are in no shard yet.
 
+    :param read: from a record to its row.
     :param position: behind the last shard.
     """
 
-    def __init__(self, schema: Schema, reader: RowReader, position: Position) -> None:
+    def __init__(self, schema: Schema, read: Reading, position: Position) -> None:
         self._schema = schema
-        self._reader = reader
+        self._read = read
         self.position = position
         self.next = dict(position.offsets)
         self._kept: list[Kept] = []
@@ -105,17 +106,20 @@ class Gathering:
         """Return how many rows wait."""
         return len(self._kept)
 
+    def is_new(self, record: Record) -> bool:
+        """Tell whether a record is in no shard and was not taken before."""
+        return record.offset >= self.next.get(record.partition.number, 0)
+
     def take(self, record: Record) -> Refused | None:
         """Take a record; one that was taken before changes nothing.
 
         :return: what is no row.
         """
-        number = record.partition.number
-        if record.offset < self.next.get(number, 0):
+        if not self.is_new(record):
             return None
-        self.next[number] = record.offset + 1
+        self.next[record.partition.number] = record.offset + 1
         try:
-            self._kept.append(Kept(record, self._reader.row(record.value)))
+            self._kept.append(Kept(record, self._read(record)))
         except Poison as poison:
             return Refused(record, poison.reason, poison.detail)
         return None
@@ -131,8 +135,9 @@ class Gathering:
         if not found.number:
             return None, found
         before = self.position
-        begins = before.offsets if before.rows == 0 else None
-        self.position = Position(before.rows + found.number, dict(self.next), begins)
+        begins = {number: before.offsets.get(number, 0) for number in self.next}
+        first = begins if before.rows == 0 else None
+        self.position = Position(before.rows + found.number, dict(self.next), first)
         return window(found, before, self.position), found
 
 

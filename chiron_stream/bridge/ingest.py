@@ -75,7 +75,7 @@ class TopicWindows:
         return window(found, front, behind)
 
     def _read(self, front: Position, behind: Position) -> Rows:
-        gathering = Gathering(self._schema, self._reader, front)
+        gathering = Gathering(self._schema, self._reader.of, front)
         for record in self._source.between(front, behind):
             gathering.take(record)
         return gathering.rows()
@@ -143,7 +143,7 @@ class Bridge:
     ) -> None:
         position = self._position(publication.accept.token)
         self._watcher.opened(publication, position)
-        made = publication, self._schema, self._reader, position, self._cut, self._watcher
+        made = publication, self._schema, self._reader.of, position, self._cut, self._watcher
         windowing = Windowing(*made)
         listening = self._source.listen(position, GROUP, lambda: None)
         try:

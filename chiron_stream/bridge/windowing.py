@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from chiron_stream.bridge.decoding import RowReader
+from chiron_stream.bridge.decoding import Reading
 from chiron_stream.bridge.gathering import Gathering, Refused
 from chiron_stream.bridge.positions import Position
 from chiron_stream.broker.records import Record
@@ -66,19 +66,23 @@ class Windowing:
         self,
         publication: Publication,
         schema: Schema,
-        reader: RowReader,
+        read: Reading,
         position: Position,
         cut: Cut,
         watcher: Watcher,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publication = publication
-        self._gathering = Gathering(schema, reader, position)
+        self._gathering = Gathering(schema, read, position)
         self._number = publication.accept.next_number
         self._cut = cut
         self._watcher = watcher
         self._now = now
         self._since = 0.0
+
+    def is_new(self, record: Record) -> bool:
+        """Tell whether a record is in no shard and was not taken before."""
+        return self._gathering.is_new(record)
 
     def take(self, record: Record) -> None:
         """Take a record; a shard that it fills is sent."""

@@ -142,6 +142,7 @@ class Publication:
         self._acknowledged = self._sending.counter
         self._refusals: list[Refusal] = []
         self._next = session.accept.next_number
+        self._behind: dict[int, int] = {}
         self.sent: dict[int, Sent] = {}
         self.trained: dict[int, ShardTrained] = {}
         self.voided: dict[int, str] = {}
@@ -204,6 +205,7 @@ class Publication:
         settled = [n for n in self.sent if n in self.trained or n in self.voided]
         for number in settled:
             self.sent.pop(number)
+            self._behind.pop(number, None)
             self.trained.pop(number, None)
             self.voided.pop(number, None)
         return len(settled)
@@ -278,6 +280,14 @@ class Publication:
 
     def _announced(self, sent: Sent) -> None:
         self.sent[sent.number] = sent
+        self._behind[sent.number] = self._sending.counter
+
+    def is_accepted(self, number: int) -> bool:
+        """Tell whether the coordinator has taken the announcement of a shard, as far as we heard.
+
+        A shard that is not announced is not accepted, nor is one that was forgotten.
+        """
+        return number in self._behind and self._acknowledged >= self._behind[number]
 
     def _sealed(self, number: int, window: Window) -> list[bytes]:
         policy, keys = self._party.job.policy, self._session.keys

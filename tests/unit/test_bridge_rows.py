@@ -137,7 +137,7 @@ def record(number: int, offset: int, row: Any = None) -> Record:
 
 def gathering(**offsets: int) -> Gathering:
     numbers = {int(name[1:]): offset for name, offset in offsets.items()} or {0: 0, 1: 0}
-    return Gathering(SCHEMA, READER, Position(0, numbers))
+    return Gathering(SCHEMA, READER.of, Position(0, numbers))
 
 
 RECORDS = [record(n, offset) for n in (0, 1) for offset in range(4)]
@@ -208,3 +208,12 @@ def test_wrong_rows_alone_make_no_shard_and_are_behind_the_next_one() -> None:
     window, _ = found.cut()
     assert window is not None
     assert (window.start, Position.unpack(window.token).offsets) == (0, {0: 2, 1: 0})
+
+
+def test_partition_that_comes_later_begins_at_its_first_record() -> None:
+    found = gathering(p0=5)
+    found.take(record(0, 5))
+    found.take(record(9, 0))
+    window, _ = found.cut()
+    assert window is not None
+    assert Position.unpack(window.token) == Position(2, {0: 6, 9: 1}, {0: 5, 9: 0})

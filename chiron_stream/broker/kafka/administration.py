@@ -15,6 +15,7 @@ from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     NoError,
+    NotCoordinatorError,
     SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
 )
@@ -30,7 +31,11 @@ from chiron_stream.errors import ChironError, UsageRefused
 _UNKNOWN_TOPIC: Final = 3
 """Kafka's error code UNKNOWN_TOPIC_OR_PARTITION, which ``describe_topics`` gives by name."""
 
-_NOT_YET: Final = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError)
+_NOT_YET: Final = (
+    CoordinatorNotAvailableError,
+    CoordinatorLoadInProgressError,
+    NotCoordinatorError,
+)
 _PAUSE: Final = 0.1
 """Seconds between two questions whether a cluster has room for groups by now."""
 
@@ -184,7 +189,6 @@ class KafkaAdministration:
 
         :raises ChironError: the broker does not let it.
         """
-        doing = f"setting the offsets of the group {group}"
         places = {
             TopicPartition(*place): OffsetAndMetadata(offset, "", None)
             for place, offset in offsets.items()
@@ -192,16 +196,19 @@ class KafkaAdministration:
         deadline = time.monotonic() + timeouts.CONNECT
         while True:
             try:
-                answer = self._call(doing, "alter_group_offsets", group, places)
+                return self._set_group_offsets(group, places)
             except ChironError as error:
                 if not isinstance(error.__cause__, _NOT_YET) or time.monotonic() > deadline:
                     raise
-                time.sleep(_PAUSE)
-            else:
-                break
+            time.sleep(_PAUSE)
+
+    def _set_group_offsets(self, group: str, places: Mapping[Any, Any]) -> None:
+        doing = f"setting the offsets of the group {group}"
+        answer = self._call(doing, "alter_group_offsets", group, places)
         for refused in answer.values():
             if refused is not NoError:
-                raise translate(refused(), doing, self._endpoint)
+                error = refused()
+                raise translate(error, doing, self._endpoint) from error
 
     def close(self) -> None:
         """Disconnect."""
