@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "chiron_stream" / "cli").glob("*.py"))
 KINDS = {
     kind
     for path in SOURCES
-    for kind in re.findall(r'(?:output\.data\(|_Line\()\s*"([a-z.]+)"', path.read_text())
+    for kind in re.findall(r'(?:output\.data\(|_Line\()\s*"([a-z.-]+)"', path.read_text())
 }
 
 
@@ -29,8 +29,8 @@ def test_page_names_every_command() -> None:
 
 
 def test_page_names_every_kind_of_line_and_no_other() -> None:
-    rows = re.findall(r"^\| (`[a-z.`, ]+`) \| `", PAGE.partition("## JSON lines")[2], re.MULTILINE)
-    told = {kind for row in rows for kind in re.findall(r"`([a-z.]+)`", row)}
+    rows = re.findall(r"^\| (`[a-z.`, -]+`) \| `", PAGE.partition("## JSON lines")[2], re.MULTILINE)
+    told = {kind for row in rows for kind in re.findall(r"`([a-z.-]+)`", row)}
     assert len(KINDS) > 15
     assert told == KINDS
 
