@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from chiron_stream.recipe import Recipe
 from enclave_workers.core import membership
 from enclave_workers.core.coordinator import presence
+from enclave_workers.local import LocalJob
 from tests.local import jobs
 
 
@@ -14,6 +17,21 @@ from tests.local import jobs
 def recipe() -> Recipe:
     """A recipe that every job here can train."""
     return jobs.export()
+
+
+@pytest.fixture(scope="module")
+def serving(recipe: Recipe) -> Iterator[LocalJob]:
+    """A finished job that serves."""
+    with LocalJob(jobs.terms()) as job:
+        jobs.train(job, recipe)
+        yield job
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[LocalJob]:
+    """A job with no model: its coordinator admits sessions, and nobody answers."""
+    with LocalJob(jobs.terms(), workers={"coordinator": 1}) as job:
+        yield job
 
 
 @pytest.fixture

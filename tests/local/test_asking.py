@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,21 +42,6 @@ from tests.local.losing import LosingBroker
 
 ABOVE, BELOW = jobs.ABOVE, jobs.BELOW
 SIMULATED = InsecureSimulation()
-
-
-@pytest.fixture(scope="module")
-def serving(recipe: Recipe) -> Iterator[LocalJob]:
-    """A finished job that serves."""
-    with LocalJob(jobs.terms()) as job:
-        jobs.train(job, recipe)
-        yield job
-
-
-@pytest.fixture(scope="module")
-def silent() -> Iterator[LocalJob]:
-    """A job with no model: its coordinator admits sessions, and nobody answers."""
-    with LocalJob(jobs.terms(), workers={"coordinator": 1}) as job:
-        yield job
 
 
 def client(job: LocalJob, **options: Any) -> QueryClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -24,21 +24,6 @@ from tests.local import jobs
 ABOVE, BELOW = jobs.ABOVE, jobs.BELOW
 OURS = ("answers", "asking", "results")
 """What the threads of a client are named by."""
-
-
-@pytest.fixture(scope="module")
-def serving(recipe: Recipe) -> Iterator[LocalJob]:
-    """A finished job that serves."""
-    with LocalJob(jobs.terms()) as job:
-        jobs.train(job, recipe)
-        yield job
-
-
-@pytest.fixture(scope="module")
-def silent() -> Iterator[LocalJob]:
-    """A job with no model: its coordinator admits sessions, and nobody answers."""
-    with LocalJob(jobs.terms(), workers={"coordinator": 1}) as job:
-        yield job
 
 
 def client(job: LocalJob, **options: Any) -> AsyncQueryClient:

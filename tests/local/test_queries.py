@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from chiron_stream.clients.query import QueryClient
@@ -18,14 +16,6 @@ from tests.local.forging import query
 from tests.local.lying import LyingBroker, doubled
 
 ROW = jobs.ABOVE
-
-
-@pytest.fixture(scope="module")
-def serving(recipe: Recipe) -> Iterator[LocalJob]:
-    """A finished job that serves."""
-    with LocalJob(jobs.terms()) as job:
-        jobs.train(job, recipe)
-        yield job
 
 
 def tight(ceiling: int, size: int, broker: LyingBroker | None = None) -> LocalJob:
