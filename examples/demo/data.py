@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,20 +24,19 @@ CLASSES: Final = 10
 SLOTS: Final = 4
 """Of a round; two trainers share them."""
 
-OWNER_SLOTS: Final = SLOTS // 2
-"""Of one owner in a round: nobody crowds the other out."""
-
-MAX_WAIT: Final = 4
-"""Seconds that a shard waits for a window that is not full."""
+MAX_WAIT: Final = 3600
+"""Seconds that a shard waits for a window that is not full: longer than the demo takes, so that
+what is trained on together does not depend on how quick the machine is."""
 
 
 @dataclass(frozen=True)
 class Pace:
     """How rows come, and in which rounds something happens.
 
-    An owner brings a *day* at a time: as many rows as it may have in a window of ``window`` rounds,
-    each passed over ``passes`` times. The first owner has ``alone`` days to itself; then both bring
-    ``together`` days. Nothing that the story waits for may take longer than ``seconds``.
+    An owner brings a *day* at a time: rows for half a window of ``window`` rounds, each passed over
+    ``passes`` times. The first owner fills ``alone`` windows by itself, with two days each; then
+    both bring a day for each of ``together`` windows. Nothing that the story waits for may take
+    longer than ``seconds``.
     """
 
     rows_per_shard: int
@@ -48,37 +46,42 @@ class Pace:
     alone: int
     together: int
     release_every: int = 2
-    seconds: float = 240.0
+    seconds: float = 600.0
 
     @property
     def rows_per_day(self) -> int:
         """Rows that one owner brings in a day."""
-        return self.window * OWNER_SLOTS * self.shards_per_slot * self.rows_per_shard
+        return self.window * SLOTS // 2 * self.shards_per_slot * self.rows_per_shard
+
+    @property
+    def days_alone(self) -> range:
+        """The days that the first owner brings by itself."""
+        return range(2 * self.alone)
+
+    @property
+    def days_together(self) -> range:
+        """The days that both bring."""
+        return range(2 * self.alone, 2 * self.alone + self.together)
 
     def first_day(self, owner: str) -> int:
         """Return the first day on which an owner brings rows."""
-        return 0 if owner == FIRST else self.alone
-
-    @property
-    def rounds_alone(self) -> int:
-        """Rounds of a day that one owner brings."""
-        return self.passes * math.ceil(self.window * OWNER_SLOTS / SLOTS)
+        return (self.days_alone if owner == FIRST else self.days_together).start
 
     @property
     def rounds(self) -> int:
         """Rounds of the whole run."""
-        return self.alone * self.rounds_alone + self.together * self.passes * self.window
+        return self.round_at(1)
 
     def round_at(self, share: float) -> int:
         """Return the round behind which a share of the days that both bring is trained on."""
-        return self.alone * self.rounds_alone + int(
-            share * self.together * self.passes * self.window
+        return self.passes * self.window * self.alone + int(
+            share * self.passes * self.window * self.together
         )
 
     @property
     def join_at(self) -> int:
-        """The round in which the second owner joins, while the first has its last day alone."""
-        return max(1, (self.alone - 1) * self.rounds_alone + self.rounds_alone // 3)
+        """The round in which the second owner joins, in the first one's last window alone."""
+        return self.passes * self.window * (self.alone - 1) + self.window
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,6 @@ class Data:
                 "schedule": {
                     "kind": "open",
                     "slots": SLOTS,
-                    "owner_slots": OWNER_SLOTS,
                     "shards_per_slot": pace.shards_per_slot,
                     "passes": pace.passes,
                     "window": pace.window,

@@ -14,7 +14,7 @@ from chiron_stream.recipe.replaying import Spec
 from examples.demo.data import CLASSES, LABEL, SEED, Data, Pace
 
 TEST_ROWS: Final = 360
-PACE: Final = Pace(rows_per_shard=16, shards_per_slot=4, window=5, passes=2, alone=3, together=8)
+PACE: Final = Pace(rows_per_shard=16, shards_per_slot=4, window=5, passes=2, alone=2, together=8)
 
 
 def load() -> Data:
@@ -51,6 +51,6 @@ def spec() -> Spec:
         loss=nn.CrossEntropyLoss(),
         inputs={"input": "pixels"},
         target=LABEL,
-        optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9),
+        optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9),
         batch_size=32,
     )

@@ -25,7 +25,8 @@ class Owner:
         self._party = DataOwner(directory.job(), directory.identity(name), evidence=evidence)
         self.publications: list[Publication] = []
         self.tables: dict[DataSetName, Rows] = {}
-        self.has_arrived = threading.Event()
+        self._brought = -1
+        self._change = threading.Condition()
 
     def bring(self, day: int) -> None:
         """Seal and publish a day's rows as a data set; return when all are accepted."""
@@ -35,7 +36,14 @@ class Owner:
         self.publications.append(publication)
         self.tables[DataSetName(self._party.identity.public, name)] = rows
         publication.wait("accepted", ACCEPT_SECONDS)
-        self.has_arrived.set()
+        with self._change:
+            self._brought = day
+            self._change.notify_all()
+
+    def has_brought(self, day: int) -> None:
+        """Wait until a day's rows are accepted."""
+        with self._change:
+            self._change.wait_for(lambda: self._brought >= day)
 
     @property
     def shards(self) -> int:
@@ -57,16 +65,22 @@ class Owner:
         self._party.close()
 
 
-def arrive(owner: Owner, days: Iterable[int]) -> None:
-    """Have an owner join, and bring its rows through the library, a call of ``publish`` a day."""
+def arrive(owner: Owner, beside: Owner, days: Iterable[int]) -> None:
+    """Have an owner join, and bring its rows through the library, a call of ``publish`` a day.
+
+    It brings a day when the owner beside it has: a window is then never of one owner's rows alone.
+    """
     for day in days:
+        beside.has_brought(day)
         owner.bring(day)
 
 
 def go_on(owner: Owner, beside: Owner, days: Iterable[int]) -> None:
-    """Have an owner bring its further days once another one is there."""
-    beside.has_arrived.wait()
-    arrive(owner, days)
+    """Have an owner go on when another has joined, a day when that has brought the one before."""
+    for place, day in enumerate(days):
+        if place:
+            beside.has_brought(day - 1)
+        owner.bring(day)
 
 
 def tables(owners: Iterable[Owner]) -> Mapping[DataSetName, Rows]:

@@ -59,13 +59,12 @@ def run(stage: Stage) -> Recorded:
 def training(stage: Stage) -> None:
     """Owner A alone, then both; a trainer and a predictor die; the client asks all the while."""
     pace, watch = stage.data.pace, stage.watch
-    together = range(pace.alone, pace.alone + pace.together)
     client = stage.asker.start()
     watch.also(client)
-    a = Background("owner A", lambda: _days_of_a(stage, range(pace.alone), together))
-    watch.also(a)
+    alone = Background("owner A", lambda: [stage.a.bring(day) for day in pace.days_alone])
+    watch.also(alone)
     watch.until_round(pace.join_at, pace.seconds)
-    b = _b_joins(stage, together)
+    a, b = _b_joins(stage)
     watch.until_round(pace.round_at(TRAINER_KILLED_AT), pace.seconds)
     killed = [_note(stage, "trainer killed", stage.killer.trainer())]
     watch.until_round(pace.round_at(PREDICTOR_KILLED_AT), pace.seconds)
@@ -80,12 +79,7 @@ def training(stage: Stage) -> None:
     watch.tell()
 
 
-def _days_of_a(stage: Stage, alone: range, together: range) -> None:
-    arrive(stage.a, alone)
-    go_on(stage.a, stage.b, together)
-
-
-def _b_joins(stage: Stage, days: range) -> Background:
+def _b_joins(stage: Stage) -> tuple[Background, Background]:
     """Have owner B come in mid-run; what was answered before knows nothing of its classes."""
     watch = stage.watch
     watch.tell()
@@ -93,9 +87,12 @@ def _b_joins(stage: Stage, days: range) -> Background:
     stage.facts["accuracy_b_before"] = before
     stage.facts["joined_in_round"] = stage.events["B joins"] = watch.round
     say(f"owner B joins in round {watch.round}, with the other half of the classes")
-    joining = Background("owner B", lambda: arrive(stage.b, days))
+    a, b, days = stage.a, stage.b, stage.data.pace.days_together
+    going_on = Background("owner A", lambda: go_on(a, b, days))
+    joining = Background("owner B", lambda: arrive(b, a, days))
+    watch.also(going_on)
     watch.also(joining)
-    return joining
+    return going_on, joining
 
 
 def _note(stage: Stage, said: str, killed: Killed) -> Killed:

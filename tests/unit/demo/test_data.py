@@ -38,16 +38,19 @@ def test_days_are_drawn_by_seed_and_differ(small: Data) -> None:
     assert not np.array_equal(again["pixels"], other["pixels"])
 
 
-def test_job_is_open_and_neither_owner_crowds_the_other_out(small: Data) -> None:
+def test_windows_of_the_job_are_filled_by_two_days_exactly(small: Data) -> None:
     schedule = small.terms("demo").schedule
+    shards = schedule["window"] * schedule["slots"] * schedule["shards_per_slot"]
     assert schedule["kind"] is Kind.OPEN
-    assert 2 * schedule["owner_slots"] == schedule["slots"]
+    assert schedule["owner_slots"] == schedule["slots"]
+    assert 2 * small.pace.rows_per_day == shards * small.pace.rows_per_shard
 
 
 def test_story_has_its_events_in_order() -> None:
     for pace in (digits.PACE, fashion.PACE, cifar.PACE):
-        joined, alone = pace.join_at, pace.alone * pace.rounds_alone
-        assert 0 < joined < alone < pace.round_at(0.3) < pace.round_at(0.6) < pace.rounds
+        assert 0 < pace.join_at < pace.round_at(0) < pace.round_at(0.3) < pace.round_at(0.6)
+        assert pace.round_at(0.6) < pace.rounds
+        assert pace.rounds % pace.release_every == 0  # the last version is released
 
 
 def write_fashion(folder: Path) -> None:
