@@ -122,7 +122,7 @@ def assert_it_tells_its_story_in_order(demo: Demo) -> None:
         *("downloads", "SIMULATED", "up: coordinator-0, trainer-0, trainer-1", "owner B joins"),
         *("kill -9 of trainer-", "took over", "kill -9 of predictor-", "receipts of"),
         *("refused, SHARD_DIGEST and DOES_NOT_OPEN", "EvidenceRefused", "equal, bit for bit"),
-        *("0 of", "control: the same search finds", "processes left running: 0"),
+        *("eye: 0 of", "control: the same search finds", "processes left running: 0"),
     )
     places = [shown.find(part, shown.find(story[0])) for part in story if part != "SIMULATED"]
     assert -1 not in places, shown
