@@ -40,6 +40,11 @@ class Owner:
             self._brought = day
             self._change.notify_all()
 
+    def bring_all(self, days: Iterable[int]) -> None:
+        """Publish one day after the other."""
+        for day in days:
+            self.bring(day)
+
     def has_brought(self, day: int) -> None:
         """Wait until a day's rows are accepted."""
         with self._change:

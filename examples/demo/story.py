@@ -61,7 +61,7 @@ def training(stage: Stage) -> None:
     pace, watch = stage.data.pace, stage.watch
     client = stage.asker.start()
     watch.also(client)
-    alone = Background("owner A", lambda: [stage.a.bring(day) for day in pace.days_alone])
+    alone = Background("owner A", lambda: stage.a.bring_all(pace.days_alone))
     watch.also(alone)
     watch.until_round(pace.join_at, pace.seconds)
     a, b = _b_joins(stage)
