@@ -55,7 +55,7 @@ test: lint types ## set-up, lint, types, all tests but faults (under 15 minutes)
 	@mkdir -p build/coverage && rm -f build/coverage/data*
 	$(PYTEST) -n $(WORKERS) -m "not faults" --cov --cov-report=term:skip-covered
 
-faults: $(STAMP) ## kills, freezes and races on real Kafka (about 15 minutes)
+faults: $(STAMP) ## kills, freezes and races on real Kafka (about 20 minutes)
 	@$(PYTEST) -n $(WORKERS) -m "faults and not soak"; code=$$?; \
 	  $(BIN)/python -m benchmarks.recovery; exit $$code
 

@@ -293,6 +293,9 @@ def test_no_release_yet_is_a_time_out_that_says_so(
     workers = {"coordinator": 1}
     row = [f"{name}=1" for name in jobs.NUMBERS]
     with RunningJob(directory, bootstrap_servers=kafka.bootstrap_servers, workers=workers):
+        identity = Identity.load(directory.identity("carol"))
+        with QueryClient(directory.job(), identity, evidence=SIMULATED) as client:
+            client.coordinator(60)  # it is there before the seconds are counted
         shown = chiron("predict", *row, *words(directory), "--timeout", "3", "--json")
     error = error_of(shown)
     assert (shown.returncode, error["code"], error["got"]) == (

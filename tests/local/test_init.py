@@ -52,7 +52,7 @@ def test_its_test_fails_where_the_recipe_does_not_learn(made: Path) -> None:
     assert file.read_text() != text
     shown = plain_pytest(made)
     assert shown.returncode == 1
-    assert "assert right > 0.6 * len(species)" in shown.stdout
+    assert "assert right > 0.6 * len(rows)" in shown.stdout
 
 
 def test_a_rehearsal_writes_nothing_into_the_directory(made: Path) -> None:
