@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from chiron_stream import timeouts
 from chiron_stream.bridge.decoding import RowReader
@@ -18,7 +18,7 @@ from chiron_stream.bridge.positions import Position
 from chiron_stream.bridge.source import SourceTopic
 from chiron_stream.bridge.windowing import Cut, Watcher, Windowing
 from chiron_stream.clients.owner import DataOwner
-from chiron_stream.clients.publication import Publication
+from chiron_stream.clients.publication import Publication, Sent
 from chiron_stream.clients.windows import Window, other_data
 from chiron_stream.errors import PolicyRefused
 from chiron_stream.job.schema import Schema
@@ -30,6 +30,14 @@ WAIT_SECONDS: Final = 0.05
 
 GROUP: Final = "chiron-bridge"
 """How the ids of a bridge's consumer groups begin."""
+
+
+class BridgeWatcher(Watcher, Protocol):
+    """Hears also what the coordinator has taken."""
+
+    def accepted(self, publication: Publication, sent: Sent) -> None:
+        """Hear that a shard is accepted: session, number and digest are what receipts name."""
+        ...
 
 
 class TopicWindows:
@@ -95,7 +103,7 @@ class Bridge:
         dataset: str,
         reader: RowReader,
         cut: Cut,
-        watcher: Watcher,
+        watcher: BridgeWatcher,
     ) -> None:
         self._owner = owner
         self._source = source
@@ -105,6 +113,7 @@ class Bridge:
         self._watcher = watcher
         self._schema = owner.job.policy.schema
         self._dropped: dict[str, None] = {}
+        self._accepted: set[int] = set()
 
     def run(self, stop: threading.Event, *, to_the_end: bool = False, fin: bool = False) -> None:
         """Bridge until ``stop`` is set, or until everything that stands in the source now is sent.
@@ -123,6 +132,7 @@ class Bridge:
             self._follow(publication, stop, ends)
             publication.finish(fin=fin and not stop.is_set())
             publication.wait("accepted", timeouts.SESSION)
+            self._tell_accepted(publication)
         finally:
             publication.close()
 
@@ -155,11 +165,20 @@ class Bridge:
                 if at_end or windowing.waited():
                     windowing.flush()
                 publication.go_on(0.0 if records else WAIT_SECONDS)
+                self._tell_accepted(publication)
                 publication.forget_settled()
                 if at_end:
                     return
         finally:
             listening.close()
+
+    def _tell_accepted(self, publication: Publication) -> None:
+        """Tell of each shard that was accepted since the last look, once."""
+        self._accepted &= publication.sent.keys()
+        for number in sorted(publication.sent.keys() - self._accepted):
+            if publication.is_accepted(number):
+                self._accepted.add(number)
+                self._watcher.accepted(publication, publication.sent[number])
 
     def _is_read(self, windowing: Windowing, ends: Mapping[int, int]) -> bool:
         """Tell whether every record in front of these ends was taken; markers are none."""

@@ -22,7 +22,7 @@ from chiron_stream.cli.common import Context, context, parser
 from chiron_stream.cli.jobs import acting, add_member, connection, evidence
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.clients.owner import DataOwner
-from chiron_stream.clients.publication import Publication, rows_that_fit
+from chiron_stream.clients.publication import Publication, Sent, rows_that_fit
 from chiron_stream.clients.windows import Window
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.policy import Role
@@ -185,6 +185,16 @@ class Told:
         self._ready.output.data(
             "bridge.shard", fields, f"{self._data_set}: shard {number}, {rows} rows"
         )
+
+    def accepted(self, publication: Publication, sent: Sent) -> None:
+        """Say what a receipt of an accepted shard names; for programs."""
+        fields = {
+            "dataset": self._data_set,
+            "session": publication.keys.session.hex(),
+            "shard": sent.number,
+            "digest": sent.digest.hex(),
+        }
+        self._ready.output.data("bridge.accepted", fields, "")
 
     def refused(self, one: Refused) -> None:
         """Count a record that is no row, name it, and put it aside where that is asked for."""

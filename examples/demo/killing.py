@@ -19,10 +19,13 @@ from chiron_stream.errors import Timeout
 from chiron_stream.local.running import RunningJob
 from examples.demo.asking import Asker
 from examples.demo.saying import say
-from examples.demo.watching import Watch
+from examples.demo.watching import LOOK_SECONDS, Watch
 
-FROZEN_SECONDS: Final = 1.5
+FROZEN_SECONDS: Final = 4.0
 """Enough to see what is in a worker's hands, and less than what makes it count as lost."""
+
+STILL_SECONDS: Final = 1.0
+"""So long nothing comes of a round, or of a query, that a frozen worker has in hand."""
 
 ATTEMPTS: Final = 40
 TAKEOVER_SECONDS: Final = 90.0
@@ -117,18 +120,27 @@ class Killer:
                     one.resume()
 
     def _holds_slot(self, name: str) -> str:
-        """Say which round stands still because this trainer does; nothing if none does."""
-        self._watch.look()
-        before, deadline = self._watch.round, time.monotonic() + FROZEN_SECONDS
+        """Say which round waits for this trainer alone; nothing if none does.
+
+        A trainer is leased one slot at a time, a frozen one too until it counts as lost: as long as
+        there is something to train on, the others soon have done all of a round but that slot.
+        """
+        seen, since = -1, time.monotonic()
+        deadline = since + FROZEN_SECONDS
         while time.monotonic() < deadline:
-            time.sleep(0.1)
             self._watch.look()
-            if self._watch.round > before + 1:
-                return ""
-        told = self._watch.worker("coordinator-0")
-        if not told.get("open_slots") or not self._watch.worker(name).get("busy"):
-            return ""
-        return f"a slot of round {told['round']} in hand"
+            if seen != self._watch.round:
+                seen, since = self._watch.round, time.monotonic()
+            elif time.monotonic() - since > STILL_SECONDS and self._one_is_missing(name):
+                return f"the last open slot of round {seen + 1} in hand"
+            time.sleep(LOOK_SECONDS)
+        return ""
+
+    def _one_is_missing(self, name: str) -> bool:
+        others = (one for one in self._running.services if one.startswith("trainer-"))
+        return self._watch.worker("coordinator-0").get("open_slots") == 1 and not any(
+            self._watch.worker(one).get("busy") for one in others if one != name
+        )
 
     def _round_goes_on(self) -> Callable[[], bool]:
         before = self._watch.round
@@ -136,13 +148,14 @@ class Killer:
 
     def _holds_queries(self, _name: str) -> str:
         """Say how many queries wait because this predictor stands still; nothing if none does."""
-        began, answered = time.monotonic(), len(self._asker.answers)
-        time.sleep(FROZEN_SECONDS)
-        waiting = self._asker.waiting(began + FROZEN_SECONDS / 2)
-        if not waiting or len(self._asker.answers) == answered:
-            return ""
-        return f"{len(waiting)} queries on their way to it"
+        deadline, answered = time.monotonic() + FROZEN_SECONDS, len(self._asker.answers)
+        while time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            waiting = self._asker.waiting(time.monotonic() - STILL_SECONDS)
+            if waiting and len(self._asker.answers) > answered:
+                return f"{len(waiting)} queries on their way to it"
+        return ""
 
     def _answered(self) -> Callable[[], bool]:
-        waiting = self._asker.waiting(time.monotonic() - FROZEN_SECONDS / 2)
+        waiting = self._asker.waiting(time.monotonic() - STILL_SECONDS)
         return lambda: all(one.done() for one in waiting)

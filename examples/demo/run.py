@@ -101,7 +101,7 @@ def _story(directory: JobDirectory, data: Data, facts: Facts) -> tuple[dict[str,
         say(f"up: {', '.join(running.services)}, over Kafka at {running.bootstrap_servers}")
         publish_recipe(directory, data)
         say("provider: the sealed recipe is imported")
-        with connected(running, data, ended, facts) as stage:
+        with connected(running, data, ended, BUILD / "demo-owner-b", facts) as stage:
             return stage.events, story.run(stage)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from chiron_stream.local.running import RunningJob
 from examples.demo.asking import Asker
+from examples.demo.bridging import BridgingOwner
 from examples.demo.data import FIRST, SECOND, Data
 from examples.demo.killing import Killer
-from examples.demo.owning import Owner
+from examples.demo.owning import PublishingOwner
 from examples.demo.saying import Facts
 from examples.demo.watching import Watch
 
@@ -25,8 +27,8 @@ class Stage:
 
     running: RunningJob
     data: Data
-    a: Owner
-    b: Owner
+    a: PublishingOwner
+    b: BridgingOwner
     asker: Asker
     watch: Watch
     killer: Killer
@@ -36,17 +38,17 @@ class Stage:
 
 @contextmanager
 def connected(
-    running: RunningJob, data: Data, ended: Sequence[str], facts: Facts
+    running: RunningJob, data: Data, ended: Sequence[str], own_kafka: Path, facts: Facts
 ) -> Iterator[Stage]:
     """Connect everybody, for as long as the block.
 
+    :param own_kafka: the folder of owner B's own Kafka.
     :param ended: names of workers that ended for good.
     """
     directory = running.directory
     with ExitStack() as stack:
-        a, b = (
-            stack.enter_context(closing(Owner(directory, name, data))) for name in (FIRST, SECOND)
-        )
+        a = stack.enter_context(closing(PublishingOwner(directory, FIRST, data)))
+        b = stack.enter_context(closing(BridgingOwner(directory, SECOND, data, own_kafka)))
         asker = stack.enter_context(closing(Asker(directory, data)))
         watch = stack.enter_context(closing(Watch(running, asker, data, ended)))
         yield Stage(running, data, a, b, asker, watch, Killer(running, watch, asker), facts)

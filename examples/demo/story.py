@@ -11,11 +11,11 @@ from chiron_stream.graph.columns import ColumnKinds
 from chiron_stream.recipe.published import DataSetName
 from chiron_stream.wire.receipts import Plan
 from examples.demo import refusing
+from examples.demo.arriving import arrive, go_on, tables
 from examples.demo.asking import Asked
 from examples.demo.background import Background
 from examples.demo.data import Rows
 from examples.demo.killing import Killed
-from examples.demo.owning import arrive, go_on, tables
 from examples.demo.parties import plans
 from examples.demo.saying import say
 from examples.demo.stage import Stage
@@ -88,6 +88,7 @@ def _b_joins(stage: Stage) -> tuple[Background, Background]:
     stage.facts["joined_in_round"] = stage.events["B joins"] = watch.round
     say(f"owner B joins in round {watch.round}, with the other half of the classes")
     a, b, days = stage.a, stage.b, stage.data.pace.days_together
+    b.join()
     going_on = Background("owner A", lambda: go_on(a, b, days))
     joining = Background("owner B", lambda: arrive(b, a, days))
     watch.also(going_on)

@@ -47,14 +47,17 @@ def _job(data_name: str, folder: str, path: str) -> int:
     from examples.demo.choosing import choose
     from examples.demo.data import FIRST, SECOND
     from examples.demo.options import Options
-    from examples.demo.owning import Owner
+    from examples.demo.owning import PublishingOwner
     from examples.demo.parties import publish_recipe
 
     data = choose(Options(data_name, None if folder == "-" else Path(folder)))
     directory = create(Path(path), data.terms("unsealed"))
     with RunningJob(directory, workers=WORKERS, courier=(*ENTRY, "courier")), ExitStack() as stack:
         publish_recipe(directory, data)
-        owners = [stack.enter_context(closing(Owner(directory, n, data))) for n in (FIRST, SECOND)]
+        owners = [
+            stack.enter_context(closing(PublishingOwner(directory, name, data)))
+            for name in (FIRST, SECOND)
+        ]
         for owner in owners:
             owner.bring(data.pace.first_day(owner.name))
         for owner in owners:

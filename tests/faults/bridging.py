@@ -112,6 +112,7 @@ class Run:
     log: Path
     opened: int = 0
     said: list[Said] = field(default_factory=list)
+    accepted: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -134,6 +135,9 @@ class Run:
             session = bytes.fromhex(data["session"])
             span = _offsets(data["from"]), _offsets(data["to"])
             self.said.append(Said(session, data["shard"], data["rows"], *span))
+        elif envelope["kind"] == "bridge.accepted":
+            place = bytes.fromhex(data["session"]), data["shard"]
+            self.accepted[place] = bytes.fromhex(data["digest"])
 
     def reach(self, shards: int) -> None:
         """Wait until the data set is claimed, and so many shards are about to be sent."""
@@ -228,7 +232,25 @@ def findings(bridging: Bridging) -> list[str]:
         trained = sorted(sealed[one.shard][:2] for one in read_receipts(auditor, wanted))
         plans = auditor.plans()
     said = [bridging.said()[session, number] for number, session in trained]
-    return [*_wrong_spans(bridging.source, said), *_wrong_bits(bridging.source, said, plans)]
+    digests = {(session, number): digest for number, session, digest in sealed}
+    return [
+        *_wrong_spans(bridging.source, said),
+        *_wrong_bits(bridging.source, said, plans),
+        *_wrong_acceptances(bridging.runs, digests),
+    ]
+
+
+def _wrong_acceptances(
+    runs: Sequence[Run], digests: dict[tuple[bytes, int], bytes]
+) -> Iterator[str]:
+    """What is said to be accepted stands on the log; a run that ended itself has said all."""
+    for run in runs:
+        for place, digest in run.accepted.items():
+            if digests.get(place) != digest:
+                yield f"shard {place[1]} is said to be accepted with another digest"
+    last = runs[-1]
+    if missing := {(one.session, one.number) for one in last.said} - last.accepted.keys():
+        yield f"{len(missing)} shards of the last run are not said to be accepted"
 
 
 def _wrong_spans(source: Source, said: Sequence[Said]) -> Iterator[str]:

@@ -120,6 +120,7 @@ def assert_it_tells_its_story_in_order(demo: Demo) -> None:
     shown = demo.shown
     story = (
         *("downloads", "SIMULATED", "up: coordinator-0, trainer-0, trainer-1", "owner B joins"),
+        "owner B: chiron bridge follows",
         *("kill -9 of trainer-", "took over", "kill -9 of predictor-", "receipts of"),
         *("refused, SHARD_DIGEST and DOES_NOT_OPEN", "EvidenceRefused", "equal, bit for bit"),
         *("eye: 0 of", "control: the same search finds", "processes left running: 0"),
