@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -88,7 +89,7 @@ def trace(
         arguments.append(example_of(target, _EXAMPLE_ROWS))
         dynamic.append({0: batch})
     try:
-        with plain_gradients(wrapper):
+        with plain_gradients(wrapper), _silent_about_triton():
             made = torch.export.export(
                 wrapper, tuple(arguments), dynamic_shapes=tuple(dynamic), strict=False
             )
@@ -98,6 +99,18 @@ def trace(
         raise _no_graph(error, wrapper) from error
     _check_constants(made)
     return made
+
+
+@contextmanager
+def _silent_about_triton() -> Iterator[None]:
+    """Keep a part of torch that is first imported here from warning that it has no Triton."""
+    logger = logging.getLogger("torch.utils.flop_counter")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _no_graph(error: Exception, wrapper: nn.Module) -> RecipeRefused:
