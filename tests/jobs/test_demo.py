@@ -164,7 +164,7 @@ def test_interrupted_demo_leaves_nothing_behind(
 ) -> None:
     demo = Demo(tmp_path)
     try:
-        demo.says(moment, 240)
+        demo.says(moment, 420)
         demo.process.send_signal(number)
         assert demo.process.wait(60) == 130
         assert "interrupted: stopping everything" in demo.shown
