@@ -62,7 +62,7 @@ faults: $(STAMP) ## kills, freezes and races on real Kafka (about 20 minutes)
 soak: $(STAMP) ## long searches for rare faults (about 40 minutes)
 	$(PYTEST) -m soak
 
-bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 15 minutes)
+bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 20 minutes)
 	@$(BIN)/python -m benchmarks; code=$$?; $(BIN)/python -m benchmarks.recovery; exit $$code
 
 lock: $(STAMP) ## write the requirement files anew from pyproject.toml

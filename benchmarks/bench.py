@@ -11,6 +11,7 @@ from typing import Final
 
 from kafka import KafkaAdminClient
 
+from benchmarks.intervals import Intervals
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.local import LocalKafka
 from chiron_stream.broker.records import Partition, TopicState
@@ -18,6 +19,7 @@ from chiron_stream.broker.records import Partition, TopicState
 _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
     "<": operator.lt,
+    "<=": operator.le,
     "==": operator.eq,
 }
 
@@ -46,13 +48,17 @@ class Goal:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure, and the same of the baseline where there is one."""
+    """One measured figure, and the same of the baseline where there is one.
+
+    :param intervals: how sure they are, where that was found out.
+    """
 
     name: str
     unit: str
     ours: float | None
     baseline: float | None = None
     goal: Goal | None = None
+    intervals: Intervals | None = None
 
     @property
     def ratio(self) -> float | None:

@@ -44,16 +44,23 @@ def child(
         _end(process)
 
 
-def computed(module: str, *arguments: str, given: object = None, seconds: float) -> Any:
-    """Run ``python -m module`` in the environment of a core; return the JSON that it prints.
+def computed(
+    module: str,
+    *arguments: str,
+    given: object = None,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> Any:
+    """Run ``python -m module``; return the JSON that it prints.
 
     :param given: goes to its standard input, as JSON.
+    :param environment: default: that of a core.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         input=json.dumps(given),
         capture_output=True,
-        env=core_environment(os.environ),
+        env=core_environment(os.environ) if environment is None else environment,
         text=True,
         timeout=seconds,
         check=False,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 Name = TypeVar("Name")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ def sample(content: int, work: Callable[[], object]) -> Sample:
 
 
 def alternate(
-    contenders: Mapping[Name, Callable[[], Sample]], repetitions: int
-) -> dict[Name, list[Sample]]:
+    contenders: Mapping[Name, Callable[[], Result]], repetitions: int
+) -> dict[Name, list[Result]]:
     """Run the contenders in turn, A B A B, so that a drift of the machine meets all alike.
 
     The first turn warms up broker, page cache and interpreter, and is dropped.
     """
-    samples: dict[Name, list[Sample]] = {name: [] for name in contenders}
+    samples: dict[Name, list[Result]] = {name: [] for name in contenders}
     for turn in range(repetitions + 1):
         for name, run in contenders.items():
             result = run()

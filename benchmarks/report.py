@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.bench import Bench, Figure, Stage
+from benchmarks.intervals import Intervals
 from chiron_stream.broker.local import distribution
 
 
@@ -18,6 +19,7 @@ from chiron_stream.broker.local import distribution
 class Row:
     """One row of the report.
 
+    :param intervals: of 95 %, where the bench has them.
     :param load: the machine's load average over a minute, when its bench began and when it ended.
     """
 
@@ -28,6 +30,7 @@ class Row:
     unit: str
     goal: str | None
     met: bool | None
+    intervals: Intervals | None
     load: tuple[float, float]
     versions: dict[str, str]
 
@@ -49,6 +52,7 @@ def _row(figure: Figure, load: tuple[float, float], versions: dict[str, str]) ->
         unit=figure.unit,
         goal=None if figure.goal is None else str(figure.goal),
         met=figure.met,
+        intervals=figure.intervals,
         load=load,
         versions=versions,
     )
@@ -69,7 +73,8 @@ def write(rows: Sequence[Row], output: Path) -> None:
     output.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
 
-HEADINGS = ("name", "ours", "baseline", "ratio", "unit", "goal", "met", "load")
+HEADINGS = ("name", "ours", "baseline", "ratio", "95 %", "unit", "goal", "met", "load")
+NUMBERS = range(1, 4)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -85,6 +90,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _number(row.ours),
         _number(row.baseline),
         "-" if row.ratio is None else f"{row.ratio:.2f}",
+        "-" if row.intervals is None else "{:.2f}-{:.2f}".format(*row.intervals.ratio),
         row.unit,
         row.goal or "-",
         {None: "-", True: "yes", False: "NO"}[row.met],
@@ -100,7 +106,7 @@ def _number(value: float | None) -> str:
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     name, *others = (
-        cell.rjust(width) if 0 < column < 4 else cell.ljust(width)
+        cell.rjust(width) if column in NUMBERS else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
     return "  ".join((name, *others)).rstrip()

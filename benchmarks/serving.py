@@ -1,8 +1,10 @@
 """Queries that do not wait for each other's answers.
 
-``open_loop.RATE``: queries leave on a clock, whether or not answers come, for a minute; after a
-third of it one of the two predictors is killed -9. Milliseconds are from when a query was due to
-its answer; ``lost`` counts those without one. ``killed`` is the longest: what the death cost.
+``open_loop.RATE``: queries leave on a clock, whether or not answers come, for a minute, from four
+clients in turn: a client's queries all go to one partition, so that one client keeps one predictor
+busy. After a third of it that one of the two predictors which took more is killed -9. Milliseconds
+are from when a query was due to its answer; ``lost`` counts those without one. ``killed`` is the
+longest: what the death cost.
 
 ``predictor``: VGG-9 in one predictor, as many queries under way as a client may have, against the
 same model's inference alone at the predictors' batch size, one thread, in a core's environment.
@@ -15,7 +17,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,8 +38,10 @@ from chiron_stream.graph import prediction, state
 from chiron_stream.graph.checker import check
 from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.local.running import RunningJob
+from chiron_stream.local.workers import workers
 
 RATES: Final = (200, 500)
+CLIENTS: Final = 4
 SECONDS: Final = 60
 ANSWER_SECONDS: Final = 60.0
 """Until a query counts as lost; a predictor is missed after 6 s."""
@@ -73,8 +77,8 @@ class _Asked:
 def open_loop(rate: int, stage: Stage) -> list[Figure]:
     """Ask on a clock, and kill a predictor meanwhile."""
     name = f"open_loop.{rate}"
-    with _serving(stage, MLP, predictors=2) as (job, client):
-        asked = _on_a_clock(job, client, rate, rate * stage.amount(SECONDS, 3))
+    with _serving(stage, MLP, predictors=2, clients=CLIENTS) as (job, clients):
+        asked = _on_a_clock(job, clients, rate, rate * stage.amount(SECONDS, 3))
     answered = [one for one in asked if one.came and one.future.exception() is None]
     taken = [1e3 * (one.came - one.due) for one in answered]
     return [
@@ -88,19 +92,29 @@ def open_loop(rate: int, stage: Stage) -> list[Figure]:
 _NONE: Final = Goal("==", 0, of_ratio=False, unit="queries")
 
 
-def _on_a_clock(job: RunningJob, client: QueryClient, rate: int, count: int) -> list[_Asked]:
+def _on_a_clock(
+    job: RunningJob, clients: Sequence[QueryClient], rate: int, count: int
+) -> list[_Asked]:
     row = {"x": MLP.rows(1, 0)["x"][0]}
     began, asked = time.perf_counter() + 0.1, list[_Asked]()
     for number in range(count):
         due = began + number / rate
         time.sleep(max(0.0, due - time.perf_counter()))
         if number == count // 3:
-            _kill(job, "predictor-0")
+            _kill(job, _busiest(job))
+        client = clients[number % len(clients)]
         one = _Asked(due, client.submit(row, timeout=ANSWER_SECONDS))
         one.future.add_done_callback(one.answered)
         asked.append(one)
     wait([one.future for one in asked], ANSWER_SECONDS)
     return asked
+
+
+def _busiest(job: RunningJob) -> str:
+    """Return the predictor that took the most tasks so far."""
+    told = [one for one in workers(job.directory.run) if one["role"] == "predictor"]
+    name: str = max(told, key=lambda one: one.get("tasks", 0))["name"]
+    return name
 
 
 def _kill(job: RunningJob, worker: str) -> None:
@@ -111,24 +125,26 @@ def _kill(job: RunningJob, worker: str) -> None:
 
 @contextmanager
 def _serving(
-    stage: Stage, workload: Workload, predictors: int, under_way: int = 100_000
-) -> Iterator[tuple[RunningJob, QueryClient]]:
-    """Give a job with a release, and a client that has its session."""
-    workers = {"coordinator": 1, "trainer": 1, "predictor": predictors}
+    stage: Stage, workload: Workload, predictors: int, clients: int = 1, under_way: int = 100_000
+) -> Iterator[tuple[RunningJob, list[QueryClient]]]:
+    """Give a job with a release, and clients that have their sessions."""
+    wanted = {"coordinator": 1, "trainer": 1, "predictor": predictors}
     with ExitStack() as stack:
-        job = stack.enter_context(jobs.running(stage, jobs.terms(workload), workers))
+        job = stack.enter_context(jobs.running(stage, jobs.terms(workload), wanted))
         jobs.publish_recipe(job, workload)
         keys = job.directory
         owner = DataOwner(job.job, keys.identity("alice"), evidence=jobs.SIMULATED)
         with owner:
             owner.publish(workload.rows(ROWS, 0), dataset="d").wait("trained", 120)
-        client = stack.enter_context(
-            QueryClient(
-                job.job, keys.identity("carol"), evidence=jobs.SIMULATED, under_way=under_way
-            )
-        )
-        client.predict(_row(workload), timeout=ANSWER_SECONDS)
-        yield job, client
+        asking = [stack.enter_context(_client(job, under_way)) for _ in range(clients)]
+        for client in asking:
+            client.predict(_row(workload), timeout=ANSWER_SECONDS)
+        yield job, asking
+
+
+def _client(job: RunningJob, under_way: int) -> QueryClient:
+    carol = job.directory.identity("carol")
+    return QueryClient(job.job, carol, evidence=jobs.SIMULATED, under_way=under_way)
 
 
 def _row(workload: Workload) -> dict[str, Any]:
@@ -140,7 +156,7 @@ def predictor(stage: Stage) -> list[Figure]:
     """Ask as fast as answers come; then let the model work alone."""
     workload, count = WORKLOADS[MODEL], stage.amount(QUERIES, 200)
     row = _row(workload)
-    with _serving(stage, workload, 1, UNDER_WAY) as (_job, client):
+    with _serving(stage, workload, 1, under_way=UNDER_WAY) as (_job, (client,)):
         began = time.perf_counter()
         futures = [client.submit(row, timeout=ANSWER_SECONDS) for _ in range(count)]
         for one in futures:

@@ -73,11 +73,11 @@ def pack_columns(
     if not 1 <= rows <= MAX_ROWS:
         raise SchemaMismatch("no such number of rows", expected=f"1 to {MAX_ROWS}", got=str(rows))
     header = _HEADER.pack(MAGIC, VERSION, PURPOSES[purpose], 0, rows, schema.digest)
-    parts = [_bytes_of(field, columns.get(field.name), rows) for field in schema.fields(purpose)]
-    return b"".join([header, *parts])
+    parts = [_checked(field, columns.get(field.name), rows) for field in schema.fields(purpose)]
+    return b"".join([header, *(np.ascontiguousarray(part).data for part in parts)])
 
 
-def _bytes_of(field: Field, array: Array | None, rows: int) -> bytes:
+def _checked(field: Field, array: Array | None, rows: int) -> Array:
     expected = f"{field.dtype} of shape {(rows, *field.shape)}"
     if array is None:
         raise SchemaMismatch(f"field {field.name!r} has no array", expected=expected, got="none")
@@ -87,7 +87,7 @@ def _bytes_of(field: Field, array: Array | None, rows: int) -> bytes:
             expected=expected,
             got=f"{array.dtype} of shape {array.shape}",
         )
-    return array.tobytes()
+    return array
 
 
 def unpack_columns(
@@ -162,6 +162,9 @@ def first_outside(field: Field, array: Array) -> int | None:
 
     :param array: of shape (rows, ...), integer or floating, any byte order.
     """
+    # NaN is its own least and greatest value, and inside of nothing. No array is made for these.
+    if array.size and array.min() >= field.low and array.max() <= field.high:
+        return None
     inside = (array >= field.low) & (array <= field.high)
     if inside.all():
         return None

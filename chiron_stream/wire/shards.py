@@ -69,10 +69,8 @@ def seal_shard(
             hint="publish fewer rows a shard",
         )
     size = min(fitting, key=capacity)
-    padded = bytearray(size.records * size.record_bytes)
-    padded[:_LENGTH] = len(content).to_bytes(_LENGTH, "big")
-    padded[_LENGTH : _LENGTH + len(content)] = content
-    whole = memoryview(padded)
+    length = len(content).to_bytes(_LENGTH, "big")
+    whole = memoryview(b"".join((length, content, bytes(capacity(size) - len(content)))))
     return [_seal_record(key, name, index, size, whole) for index in range(size.records)]
 
 
@@ -81,7 +79,7 @@ def _seal_record(
 ) -> bytes:
     header = _header(name, index, size.records)
     part = padded[index * size.record_bytes : (index + 1) * size.record_bytes]
-    return header + gcm_seal(key, index, part, header)
+    return b"".join((header, gcm_seal(key, index, part, header)))
 
 
 def record_name(record: bytes) -> tuple[ShardName, int, int] | None:

@@ -141,6 +141,17 @@ def test_result_is_a_copy() -> None:
     assert found.columns["age"].tolist() == [1, 2, 3]
 
 
+@given(st.lists(st.floats(width=32), min_size=1, max_size=5))
+def test_numbers_of_the_own_dtype_are_judged_as_objects_are(values: list[float]) -> None:
+    def outcome(array: Any) -> Any:
+        try:
+            return one(NumberColumn("age", "float32", 0, 120), array)["age"].tobytes()
+        except SchemaMismatch as error:
+            return error.message
+
+    assert outcome(np.array(values, "<f4")) == outcome(np.array(values, object))
+
+
 def test_repr_shows_no_value() -> None:
     shown = repr(prepare(SCHEMA, data(visits=[123, 456, 789], ward=[1, 2, 3])))
     assert shown == (
