@@ -29,15 +29,8 @@ class DeadLetters(Closing):
     """
 
     def __init__(self, broker: KafkaBroker, topic: str) -> None:
-        found = broker.administration().describe([topic])
-        if topic not in found:
-            raise UsageRefused(
-                f"no such topic at {broker.endpoint}: {topic}",
-                code="UNKNOWN_TOPIC",
-                expected="an existing topic of your own for dead letters",
-            )
         self._topic = topic
-        self._partitions = found[topic].partitions
+        self._partitions = partitions_of(broker, topic, "dead letters")
         self._producer = broker.producer()
         self._under_way: deque[Delivery] = deque()
 
@@ -46,19 +39,8 @@ class DeadLetters(Closing):
 
         :raises ChironError: the broker does not take it.
         """
-        record = one.record
-        headers = {
-            "chiron.reason": one.reason.value,
-            "chiron.detail": one.detail[:DETAIL_LIMIT],
-            "chiron.topic": record.partition.topic,
-            "chiron.partition": str(record.partition.number),
-            "chiron.offset": str(record.offset),
-        }
-        place = Partition(self._topic, record.partition.number % self._partitions)
-        value = record.value if len(record.value) <= VALUE_LIMIT else b""
-        key = record.key if record.key is None or len(record.key) <= KEY_LIMIT else None
-        packed = tuple((name, text.encode()) for name, text in headers.items())
-        self._under_way.append(self._producer.send(Outgoing(place, value, key, packed)))
+        sent = self._producer.send(letter(one, self._topic, self._partitions))
+        self._under_way.append(sent)
         while self._under_way[0].done and len(self._under_way) > 1:
             self._under_way.popleft().result()
 
@@ -73,3 +55,36 @@ class DeadLetters(Closing):
     def close(self) -> None:
         """Disconnect."""
         self._producer.close()
+
+
+def letter(one: Refused, topic: str, partitions: int) -> Outgoing:
+    """Return a dead letter; a value above the seam's limit stays where it is."""
+    record = one.record
+    headers = {
+        "chiron.reason": one.reason.value,
+        "chiron.detail": one.detail[:DETAIL_LIMIT],
+        "chiron.topic": record.partition.topic,
+        "chiron.partition": str(record.partition.number),
+        "chiron.offset": str(record.offset),
+    }
+    place = Partition(topic, record.partition.number % partitions)
+    value = record.value if len(record.value) <= VALUE_LIMIT else b""
+    key = record.key if record.key is None or len(record.key) <= KEY_LIMIT else None
+    packed = tuple((name, text.encode()) for name, text in headers.items())
+    return Outgoing(place, value, key, packed)
+
+
+def partitions_of(broker: KafkaBroker, topic: str, purpose: str) -> int:
+    """Return how many partitions a topic of one's own has.
+
+    :param purpose: what it is for, in words.
+    :raises UsageRefused: there is no such topic.
+    """
+    found = broker.administration().describe([topic])
+    if topic not in found:
+        raise UsageRefused(
+            f"no such topic at {broker.endpoint}: {topic}",
+            code="UNKNOWN_TOPIC",
+            expected=f"an existing topic of your own for {purpose}",
+        )
+    return found[topic].partitions

@@ -42,6 +42,10 @@ class Reason(StrEnum):
     """An envelope of another operation: a truncation, a message, one that is not known."""
     SCHEMA = "schema"
     """The job's schema refuses the row."""
+    PREDICTOR = "predictor"
+    """It was asked about, and the predictor refused it."""
+    SIZE = "size"
+    """It is larger than the policy's queries."""
 
 
 class Poison(Exception):

@@ -16,7 +16,7 @@ from chiron_stream.bridge.positions import Position
 from chiron_stream.broker.extents import read_until
 from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.ranges import refuse_out_of_range
-from chiron_stream.broker.records import Isolation, Partition, Record
+from chiron_stream.broker.records import Partition, Record
 from chiron_stream.broker.seam import Closing
 from chiron_stream.errors import UsageRefused
 
@@ -102,18 +102,17 @@ class SourceTopic(Closing):
         self.check({one: first for one, (first, end) in spans.items() if first < end})
         for number, (first, end) in spans.items():
             if first < end:
-                place = self.place(number)
-                with self.broker.reader({place: first}, wait=0.01) as reader:
-                    yield from read_until(reader, place, end)
+                yield from self.records(number, first, end)
+
+    def records(self, number: int, first: int, end: int) -> Iterator[Record]:
+        """Yield the committed records of one partition between two offsets."""
+        place = self.place(number)
+        with self.broker.reader({place: first}, wait=0.01) as reader:
+            yield from read_until(reader, place, end)
 
     def is_empty(self, number: int, first: int, end: int) -> bool:
         """Tell whether no committed record stands between two offsets: markers do too."""
-        if first >= end:
-            return True
-        place = self.place(number)
-        isolation = Isolation.READ_COMMITTED
-        with self.broker.reader({place: first}, isolation=isolation, wait=0.01) as reader:
-            return next(read_until(reader, place, end), None) is None
+        return first >= end or next(self.records(number, first, end), None) is None
 
     def listen(self, position: Position, group: str, arrived: Reached) -> FaustSource:
         """Begin to take records from a position on.

@@ -18,7 +18,7 @@ NOUNS: Final = {
     "down": "stop the job, or the local Apache Kafka, that runs in a directory",
     "status": "show how far a job is, by its signed checkpoints and its workers here",
     "publish": "check, seal and send the rows of a file or a pipe as a data set",
-    "bridge": "seal the rows of a topic of your own cluster into a data set, as they come",
+    "bridge": "a topic of your own cluster: its rows sealed into a data set, or asked about",
     "predict": "ask about one row or a file of them: sealed queries, sealed answers",
     "answers": "read the answers to what was asked with a state, from a cursor on",
     "logs": "show what a job's processes on this machine wrote; --follow for what they write",

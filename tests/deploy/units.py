@@ -10,7 +10,9 @@ from pathlib import Path
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNIT = SYSTEMD / "chiron-worker@.service"
-ENVIRONMENTS = sorted(one for one in SYSTEMD.glob("*.env") if one.stem != "workers")
+BRIDGE = SYSTEMD / "chiron-bridge@.service"
+BRIDGES = sorted(one for one in SYSTEMD.glob("*.env") if "TOPIC=" in one.read_text())
+ENVIRONMENTS = sorted(one for one in SYSTEMD.glob("*.env") if "ROLE=" in one.read_text())
 
 Section = dict[str, list[str]]
 

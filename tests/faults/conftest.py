@@ -103,6 +103,13 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
         yield running
 
 
+@pytest.fixture
+def party_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """A cluster of a party's own, which may go away and come back."""
+    with LocalKafka(tmp_path_factory.mktemp("own"), heap_mb=256) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     return jobs.export()

@@ -27,5 +27,5 @@ class Forgetful(Bridge):
 
 
 if __name__ == "__main__":
-    with patch("chiron_stream.cli.bridge.Bridge", Forgetful):
+    with patch("chiron_stream.cli.bridge_rows.Bridge", Forgetful):
         sys.exit(main(sys.argv[2:]))

@@ -40,14 +40,16 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def new_bridging(
-    kafka: LocalKafka, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+    kafka: LocalKafka,
+    party_kafka: LocalKafka,
+    recipe: Recipe,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[NewBridging]:
     """Start a job, and a cluster of the owner's own with a topic; nothing outlives the test."""
     top = tmp_path_factory.mktemp("r")
     with ExitStack() as stack:
 
         def make(seed: int) -> Bridging:
-            own = stack.enter_context(LocalKafka(heap_mb=256))
             terms = jobs.terms(
                 owners={"alice": [jobs.DATA_SET]},
                 schedule={"shards_per_slot": 20, "passes": 1},
@@ -59,7 +61,7 @@ def new_bridging(
             stack.enter_context(RunningJob(directory, bootstrap_servers=servers, workers=workers))
             with jobs.Parties(directory) as parties:
                 parties.provider().publish(recipe)
-            source = Source(own.bootstrap_servers, random.Random(seed))
+            source = Source(party_kafka.bootstrap_servers, random.Random(seed))
             stack.enter_context(source)
             return stack.enter_context(Bridging(directory, source, top))
 
@@ -108,3 +110,26 @@ def test_judge_finds_rows_that_a_bridge_without_its_token_doubles_or_loses(
     found = judged(bridging)
     used = {"from-the-start": 3 * ROWS, "from-the-end": ROWS}[how]
     assert f"{used} rows of {2 * ROWS}" in found, found
+
+
+AWAY: Final = 20.0
+"""Seconds without the source: longer than sessions and requests last."""
+
+
+def test_bridge_whose_source_was_away_goes_on_by_itself(
+    new_bridging: NewBridging, party_kafka: LocalKafka
+) -> None:
+    bridging = new_bridging(8)
+    bridging.source.produce(ROWS)
+    run = bridging.start()
+    run.reach(2)
+    party_kafka.kill()
+    time.sleep(AWAY)  # that nobody answers is the point
+    party_kafka.restart()
+    said = len(run.said)
+    bridging.source.produce(ROWS)
+    run.reach(said + 2)
+    run.process.terminate()
+    assert run.end() == 0, run.log.read_text()
+    bridging.finish()
+    assert judged(bridging) == []

@@ -193,22 +193,32 @@ class KafkaAdministration:
             TopicPartition(*place): OffsetAndMetadata(offset, "", None)
             for place, offset in offsets.items()
         }
-        deadline = time.monotonic() + timeouts.CONNECT
-        while True:
-            try:
-                return self._set_group_offsets(group, places)
-            except ChironError as error:
-                if not isinstance(error.__cause__, _NOT_YET) or time.monotonic() > deadline:
-                    raise
-            time.sleep(_PAUSE)
-
-    def _set_group_offsets(self, group: str, places: Mapping[Any, Any]) -> None:
         doing = f"setting the offsets of the group {group}"
+        _patient(lambda: self._set_group_offsets(doing, group, places))
+
+    def _set_group_offsets(self, doing: str, group: str, places: Mapping[Any, Any]) -> None:
         answer = self._call(doing, "alter_group_offsets", group, places)
         for refused in answer.values():
             if refused is not NoError:
                 error = refused()
                 raise translate(error, doing, self._endpoint) from error
+
+    def group_offsets(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Return where a consumer group goes on in those partitions in which it has said so."""
+        doing = f"asking for the offsets of the group {group}"
+        places = {TopicPartition(*partition): partition for partition in partitions}
+        asked = {group: list(places)}
+        answer = _patient(lambda: self._call(doing, "list_group_offsets", asked))
+        return {
+            places[place]: int(found.offset)
+            for place, found in answer[group].items()
+            if found.offset >= 0
+        }
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id of a topic: another one of the same name has another."""
+        (found,) = self._call("describing topics", "describe_topics", [topic])
+        return str(found["topic_id"])
 
     def close(self) -> None:
         """Disconnect."""
@@ -216,3 +226,15 @@ class KafkaAdministration:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+
+def _patient(call: Callable[[], Any]) -> Any:
+    """Return what a call about a group does; a cluster that makes room for groups is waited for."""
+    deadline = time.monotonic() + timeouts.CONNECT
+    while True:
+        try:
+            return call()
+        except ChironError as error:
+            if not isinstance(error.__cause__, _NOT_YET) or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)

@@ -23,8 +23,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from chiron_stream import timeouts
 from chiron_stream.broker.kafka.failures import translate, translated
@@ -72,6 +73,13 @@ class KafkaTransaction:
     def flush(self) -> list[Position]:
         """Wait until every record is acknowledged; see the seam."""
         return self._writer.flush_transaction(self._deliveries)
+
+    def send_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Have a consumer group go on at these offsets, with this transaction or not at all.
+
+        The broker asks for no membership: who may write is decided by the transactional id alone.
+        """
+        self._writer.send_offsets_in_transaction(group, offsets)
 
     def commit(self) -> list[Position]:
         """Flush, check every future, commit; see the seam."""
@@ -164,18 +172,35 @@ class KafkaWriter(Closing):
         """Commit under the watchdog; on any error the writer is finished."""
         self._state.check_open()
         deadline = time.monotonic() + timeouts.COMMIT_WATCHDOG
-        doing = f"committing a transaction of {self._id}"
+        self._watched(self._producer.commit_transaction, f"committing a transaction of {self._id}")
+        self._confirm(positions, deadline)
+        self._state.committed()
+
+    def send_offsets_in_transaction(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Add a group's offsets to the open transaction, under the watchdog."""
+        self._state.check_open()
+        places = {
+            TopicPartition(*place): OffsetAndMetadata(offset, "", -1)
+            for place, offset in offsets.items()
+        }
+        self._watched(
+            lambda: self._producer.send_offsets_to_transaction(places, group),
+            f"adding offsets of the group {group} to a transaction of {self._id}",
+        )
+
+    def _watched(self, call: Callable[[], object], doing: str) -> None:
+        """Call what has no time-out of its own; without an answer the writer is finished."""
         outcome: list[KafkaError | None] = []
 
-        def commit() -> None:
+        def run() -> None:
             try:
-                self._producer.commit_transaction()
+                call()
             except KafkaError as error:
                 outcome.append(error)
             else:
                 outcome.append(None)
 
-        thread = threading.Thread(target=commit, name=f"commit {self._id}", daemon=True)
+        thread = threading.Thread(target=run, name=f"writer {self._id}", daemon=True)
         thread.start()
         thread.join(timeouts.COMMIT_WATCHDOG)
         if not outcome:
@@ -188,8 +213,6 @@ class KafkaWriter(Closing):
             )
         if (error := outcome[0]) is not None:
             self._finish(translate(error, doing, self._endpoint))
-        self._confirm(positions, deadline)
-        self._state.committed()
 
     def _confirm(self, positions: Sequence[Position], deadline: float) -> None:
         """Wait until every partition has the transaction's marker.
