@@ -107,7 +107,7 @@ ALLOWED: Final = (
     _of_job("version", "Newest version of the parameters."),
     _of_job("release", "Newest release to predictors."),
     _shards("accepted", "Shards accepted."),
-    _shards("waiting", "Shards accepted and not trained."),
+    _shards("waiting", "Shards accepted, for training, and not trained."),
     _shards("trained", "Shards trained."),
     _shards("void", "Shards with invalid content."),
     _shards("parked", "Shards missing or altered."),

@@ -52,6 +52,11 @@ class Rows(NamedTuple):
     refused: list[Refused]
 
 
+def of_one_row(error: SchemaMismatch) -> str:
+    """Return what is wrong with a row that was checked by itself: its number says nothing."""
+    return error.message.replace(", row 0 (from 0)", "")
+
+
 def rows_of(schema: Schema, kept: Iterable[Kept]) -> Rows:
     """Return the rows of a shard.
 
@@ -78,7 +83,7 @@ def _one_by_one(schema: Schema, kept: Sequence[Kept]) -> Rows:
         try:
             good.append(_prepared(schema, [one]))
         except SchemaMismatch as error:
-            refused.append(Refused(one.record, Reason.SCHEMA, error.message))
+            refused.append(Refused(one.record, Reason.SCHEMA, of_one_row(error)))
     if not good:
         return Rows({}, 0, (), refused)
     columns = {

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from chiron_stream import timeouts
 from chiron_stream.bridge.decoding import Poison, Reading, Reason
-from chiron_stream.bridge.gathering import Refused
+from chiron_stream.bridge.gathering import Refused, of_one_row
 from chiron_stream.bridge.lanes import Question
 from chiron_stream.broker.records import Record
 from chiron_stream.clients.answers import Answer
@@ -39,8 +39,7 @@ class Inquiry:
         except Poison as poison:
             return Question(record, Refused(record, poison.reason, poison.detail))
         except SchemaMismatch as error:
-            detail = error.message.replace(", row 0 (from 0)", "")
-            return Question(record, Refused(record, Reason.SCHEMA, detail))
+            return Question(record, Refused(record, Reason.SCHEMA, of_one_row(error)))
         except PolicyRefused as error:
             if error.code != "RECORD_TOO_LARGE":
                 raise

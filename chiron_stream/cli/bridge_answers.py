@@ -13,12 +13,11 @@ from chiron_stream.bridge.source import SourceTopic
 from chiron_stream.broker.records import Partition, Record
 from chiron_stream.cli.bridging import Refusals, reader_of, source_of, stopped
 from chiron_stream.cli.common import Context
-from chiron_stream.cli.jobs import acting, connection, evidence
+from chiron_stream.cli.jobs import acting, connection, directory_of, evidence
 from chiron_stream.clients.query import QueryClient
 from chiron_stream.errors import AnswerTimeout, UsageRefused
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role
-from chiron_stream.local.directory import JobDirectory
 
 
 def bridge_answers(ready: Context) -> None:
@@ -27,11 +26,11 @@ def bridge_answers(ready: Context) -> None:
     :raises UsageRefused: flags of the other way, no state, or topics that cannot be.
     """
     flags = ready.flags
-    directory = JobDirectory(flags.job.resolve())
+    directory = directory_of(flags)
     job = directory.job()
     _check(ready, job)
-    identity = acting(directory, job, Role.CLIENT, flags.member)
-    reader = reader_of(flags)
+    identity = acting(directory, job, Role.CLIENT, flags)
+    reader = reader_of(flags, job.policy.schema)
     options = {"state": flags.state, "under_way": flags.under_way, **connection(ready, job)}
     with ExitStack() as stack:
         source = stack.enter_context(source_of(flags))

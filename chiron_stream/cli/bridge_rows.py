@@ -13,13 +13,12 @@ from chiron_stream.bridge.positions import Position
 from chiron_stream.bridge.windowing import Cut
 from chiron_stream.cli.bridging import Refusals, reader_of, source_of, stopped
 from chiron_stream.cli.common import Context
-from chiron_stream.cli.jobs import acting, connection, evidence
+from chiron_stream.cli.jobs import acting, connection, directory_of, evidence
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.clients.publication import Publication, Sent, rows_that_fit
 from chiron_stream.clients.windows import Window
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.policy import Role
-from chiron_stream.local.directory import JobDirectory
 
 
 def bridge_rows(ready: Context) -> None:
@@ -29,10 +28,10 @@ def bridge_rows(ready: Context) -> None:
         raise UsageRefused(f"--{given[0]} is for --answers", expected="none with --dataset")
     if flags.fin and not flags.to_the_end:
         raise UsageRefused("a source without an end has no fin", expected="--to-the-end --fin")
-    directory = JobDirectory(flags.job.resolve())
+    directory = directory_of(flags)
     job = directory.job()
-    identity = acting(directory, job, Role.OWNER, flags.member)
-    reader = reader_of(flags)
+    identity = acting(directory, job, Role.OWNER, flags)
+    reader = reader_of(flags, job.policy.schema)
     rows = rows_that_fit(job.policy) if flags.rows_per_shard is None else flags.rows_per_shard
     cut = Cut(rows, flags.max_wait)
     with ExitStack() as stack:

@@ -15,18 +15,28 @@ from chiron_stream.bridge.gathering import Refused
 from chiron_stream.bridge.source import SourceTopic
 from chiron_stream.cli.output import Output
 from chiron_stream.errors import UsageRefused
+from chiron_stream.job.schema import Schema
 from chiron_stream.settings import resolve
 
 NAMED: Final = 100
 """Refused records that are named one by one; the rest are counted."""
 
 
-def reader_of(flags: argparse.Namespace) -> RowReader:
+def reader_of(flags: argparse.Namespace, schema: Schema) -> RowReader:
     """Return what reads rows from values.
 
-    :raises UsageRefused: no such decoder, or a column that is renamed to nothing.
+    :raises UsageRefused: no such decoder, a column that the schema does not have, or that is
+        renamed to nothing.
     """
-    return RowReader(decoder(flags.format), flags.envelope, _fields(flags.column))
+    fields, known = _fields(flags.column), [one.name for one in schema.columns]
+    if unknown := [name for name in fields if name not in known]:
+        raise UsageRefused(
+            f"--column {unknown[0]}: the schema has no such column",
+            expected=", ".join(known),
+            got=unknown[0][:40],
+            hint="NAME=FIELD: the schema's name first, then that of the source",
+        )
+    return RowReader(decoder(flags.format), flags.envelope, fields)
 
 
 def _fields(words: Sequence[str]) -> dict[str, str]:

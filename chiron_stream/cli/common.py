@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from chiron_stream.cli.output import Output
+from chiron_stream.errors import UsageRefused
 from chiron_stream.settings import SETTINGS, Settings, resolve
 
 EXIT_CODES: Final = (
@@ -26,9 +27,16 @@ class Context:
     output: Output
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are like all others: a code, a hint, an envelope for programs."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageRefused(f"{self.prog}: {message}", hint=f"{self.prog} --help")
+
+
 def parser(noun: str, summary: str) -> argparse.ArgumentParser:
     """Return a parser with the flags that every command has."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog=f"chiron {noun}",
         description=summary,
         epilog=EXIT_CODES,

@@ -16,10 +16,19 @@ from chiron_stream.local.directory import JobDirectory
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that names a job's directory."""
+    """Add the flag that names a job."""
     parser.add_argument(
-        "--job", type=Path, default=Path(), metavar="DIRECTORY", help="made by chiron init (.)"
+        "--job",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="a job file, or the directory of one, such as chiron init makes (.)",
     )
+
+
+def directory_of(flags: argparse.Namespace) -> JobDirectory:
+    """Return the directory of the job that ``--job`` names."""
+    return JobDirectory.of(flags.job)
 
 
 def add_member(parser: argparse.ArgumentParser, role: str) -> None:
@@ -29,7 +38,10 @@ def add_member(parser: argparse.ArgumentParser, role: str) -> None:
         "--as",
         dest="member",
         metavar="NAME",
-        help=f"act as this {role}; the only one by default",
+        help=f"act as this {role}, by the identity in the job's keys/; the only one by default",
+    )
+    parser.add_argument(
+        "--identity", type=Path, metavar="FILE", help="your identity file, wherever it is"
     )
     add_simulation(parser)
 
@@ -48,20 +60,39 @@ def evidence(flags: argparse.Namespace) -> InsecureSimulation | None:
     return InsecureSimulation() if flags.insecure_simulation else None
 
 
-def acting(directory: JobDirectory, job: Job, role: Role, name: str | None) -> Identity:
+def acting(directory: JobDirectory, job: Job, role: Role, flags: argparse.Namespace) -> Identity:
     """Return the identity of the member that a command acts as.
 
-    :raises UsageRefused: there are several of the role and none was named.
+    :raises UsageRefused: there are several of the role and none was named, nobody of it has this
+        name, or the identity is nobody's of it.
     """
-    names = [one.name for one in job.policy.roster if one.role is role]
-    if name is None and len(names) != 1:
+    path: Path = flags.identity or directory.identity(_name(job, role, flags.member))
+    identity = Identity.load(path)
+    found = member(job.policy, identity.public)
+    if found is None or found.role is not role:
+        is_what = "in the roster" if found is None else f"an {role.name.lower()} of this job"
         raise UsageRefused(
-            f"which {role.name.lower()}?", expected="--as NAME", got=", ".join(names) or "none"
+            f"{identity.name} is not {is_what}",
+            code="NO_MEMBER",
+            expected=", ".join(_names(job, role)) or f"no {role.name.lower()} in this job",
+            got=identity.public_line(),
+            hint="the author of the policy puts a public line into the roster, and all sign again",
         )
-    identity = Identity.load(directory.identity(name or names[0]))
-    if member(job.policy, identity.public) is None:
-        raise UsageRefused(f"{identity.name} is not in the roster")
     return identity
+
+
+def _names(job: Job, role: Role) -> list[str]:
+    return [one.name for one in job.policy.roster if one.role is role]
+
+
+def _name(job: Job, role: Role, given: str | None) -> str:
+    names, what = _names(job, role), role.name.lower()
+    if given is None and len(names) != 1:
+        raise UsageRefused(f"which {what}?", expected="--as NAME", got=", ".join(names) or "none")
+    if given is not None and given not in names:
+        expected = ", ".join(names) or f"no {what} in this job"
+        raise UsageRefused(f"no such {what}", code="NO_MEMBER", expected=expected, got=given)
+    return given or names[0]
 
 
 def connection(ready: Context, job: Job) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     noun, rest = arguments[0], arguments[1:]
     if noun not in NOUNS:
-        sys.stderr.write(f"chiron: error: no command {noun!r}\nchiron: hint: chiron --help\n")
+        sys.stderr.write(
+            f"chiron: error: no command {noun!r} [USAGE]\nchiron: hint: chiron --help\n"
+        )
         return 2
     run: Callable[[Sequence[str]], int] = import_module(f"chiron_stream.cli.{noun}").run
     return _guarded(run, rest)
@@ -67,7 +69,7 @@ def _guarded(run: Callable[[Sequence[str]], int], rest: Sequence[str]) -> int:
     except BrokenPipeError:
         return 1  # whoever read our output has gone
     except ChironError as error:
-        output.error(error)
+        output.error(_typed(error))
         if "--traceback" in rest:
             raise
         return error.exit_code
@@ -81,6 +83,18 @@ def _guarded(run: Callable[[Sequence[str]], int], rest: Sequence[str]) -> int:
         if "--traceback" in rest:
             raise
         return BugFound.exit_code
+
+
+_HINTS: Final = {
+    "SIMULATION": "--insecure-simulation accepts it: nothing is confidential then",
+    "RECIPE_TAKEN": "a job has one recipe for life; for another one: chiron init NAME",
+}
+"""Hints for those who type commands, where a library's caller gets another, by code."""
+
+
+def _typed(error: ChironError) -> ChironError:
+    error.hint = _HINTS.get(error.code, error.hint)
+    return error
 
 
 def _help() -> str:

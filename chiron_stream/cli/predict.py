@@ -9,7 +9,7 @@ from typing import Any
 
 from chiron_stream.cli.answering import rests_on, show
 from chiron_stream.cli.common import Context, context, parser
-from chiron_stream.cli.jobs import acting, add_member, connection, evidence
+from chiron_stream.cli.jobs import acting, add_member, connection, directory_of, evidence
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.cli.rows import Asking, kind_of, lines_of, tag_of
 from chiron_stream.clients.answers import Answer
@@ -17,7 +17,6 @@ from chiron_stream.clients.query import QueryClient
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.policy import Role
 from chiron_stream.job.schema import Schema
-from chiron_stream.local.directory import JobDirectory
 from chiron_stream.sources.files import read_row
 from chiron_stream.sources.rows import Row, read_rows
 
@@ -70,9 +69,9 @@ def asker(ready: Context) -> QueryClient:
 
     :raises ChironError: there is no such job, member or broker.
     """
-    directory = JobDirectory(ready.flags.job.resolve())
+    directory = directory_of(ready.flags)
     job = directory.job()
-    identity = acting(directory, job, Role.CLIENT, ready.flags.member)
+    identity = acting(directory, job, Role.CLIENT, ready.flags)
     options = connection(ready, job)
     return QueryClient(
         job, identity, evidence=evidence(ready.flags), state=ready.flags.state, **options

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from chiron_stream.cli.common import Context, context, parser
-from chiron_stream.cli.jobs import acting, add_member, connection, evidence
+from chiron_stream.cli.jobs import acting, add_member, connection, directory_of, evidence
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.cli.rehearsal import rehearse
 from chiron_stream.clients.batches import Batches, survey
@@ -16,7 +16,6 @@ from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import UsageRefused
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role
-from chiron_stream.local.directory import JobDirectory
 from chiron_stream.sources.files import FORMATS, format_of, open_table, source
 
 _UNSEALED = "nothing was sealed"
@@ -30,11 +29,12 @@ def run(arguments: Sequence[str]) -> int:
     """
     ready = context(_parser().parse_args(arguments))
     flags = ready.flags
-    directory = JobDirectory(flags.job.resolve())
+    directory = directory_of(flags)
     job = directory.job()
-    identity = acting(directory, job, Role.OWNER, flags.member)
+    identity = acting(directory, job, Role.OWNER, flags)
     dataset = flags.dataset or _only_data_set(job, identity.public)
-    job.require_simulation(flags.insecure_simulation)
+    if not flags.dry_run:
+        job.require_simulation(flags.insecure_simulation)
     kind = format_of(flags.file, flags.format)
     found = source(flags.file)
     table = open_table(found, kind, job.policy.schema)
@@ -50,8 +50,12 @@ def run(arguments: Sequence[str]) -> int:
         rehearse(ready, job, identity.public, dataset, batches, rows or 0)
         return 0
     owner = DataOwner(job, identity, evidence=evidence(flags), **connection(ready, job))
-    with owner:
-        _publish(ready, owner, dataset, batches, rows)
+    try:
+        with owner:
+            _publish(ready, owner, dataset, batches, rows)
+    except KeyboardInterrupt:
+        ready.output.note(f"{dataset}: what was accepted stays; the same command goes on behind it")
+        raise
     return 0
 
 

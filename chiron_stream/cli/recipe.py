@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from chiron_stream import timeouts
 from chiron_stream.cli.common import Context, context, parser
-from chiron_stream.cli.jobs import acting, add_job, add_member, connection, evidence
+from chiron_stream.cli.jobs import acting, add_job, add_member, connection, directory_of, evidence
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.cli.progress import ProgressLine
 from chiron_stream.cli.provided import TARGET, exported
@@ -89,7 +89,7 @@ def _publish(arguments: Sequence[str]) -> int:
     )
     add_member(made, "provider")
     ready, job, directory = _ready(made, arguments)
-    identity = acting(directory, job, Role.PROVIDER, ready.flags.member)
+    identity = acting(directory, job, Role.PROVIDER, ready.flags)
     recipe = exported(ready.flags.recipe, job.policy.schema.kinds())
     recipe.fitted(job.policy)
     options = connection(ready, job)
@@ -116,7 +116,7 @@ def _status(arguments: Sequence[str]) -> int:
     ready, job, directory = _ready(made, arguments)
     code = _seen(ready, job, directory)
     if ready.flags.progress:
-        identity = acting(directory, job, Role.PROVIDER, ready.flags.member)
+        identity = acting(directory, job, Role.PROVIDER, ready.flags)
         options = connection(ready, job)
         with ModelProvider(job, identity, evidence=evidence(ready.flags), **options) as provider:
             for one in provider.progress():
@@ -171,7 +171,7 @@ def _ready(
     made: argparse.ArgumentParser, arguments: Sequence[str]
 ) -> tuple[Context, Job, JobDirectory]:
     ready = context(made.parse_args(arguments))
-    directory = JobDirectory(ready.flags.job.resolve())
+    directory = directory_of(ready.flags)
     return ready, directory.job(), directory
 
 

@@ -20,9 +20,11 @@ from chiron_stream.cli.jobs import add_simulation
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.errors import BrokerNotStarted, ChironError, UsageRefused
 from chiron_stream.events import emit
+from chiron_stream.job.file import Job
 from chiron_stream.local.directory import JobDirectory
 from chiron_stream.local.running import RunningJob
 from chiron_stream.local.services import Service
+from chiron_stream.simulation.files import core_measurement
 
 MOST_WORKERS: Final = 64
 """Of one role, on one machine."""
@@ -56,7 +58,9 @@ def _count(text: str) -> int:
 
 
 def _job(ready: Context, directory: JobDirectory) -> int:
-    directory.job().require_simulation(ready.flags.insecure_simulation)
+    job = directory.job()
+    job.require_simulation(ready.flags.insecure_simulation)
+    _refuse_other_code(job)
     found = ready.settings.found["bootstrap_servers"]
     servers = None if found.origin == "default" else str(found.value)
     failed: list[tuple[Service, int]] = []
@@ -92,6 +96,25 @@ def _job(ready: Context, directory: JobDirectory) -> int:
         got=f"exit code {code}",
         hint=f"its log is {service.log}",
     )
+
+
+def _refuse_other_code(job: Job) -> None:
+    """See that the code that is installed is what the policy of a simulated job names.
+
+    :raises UsageRefused: it is not: no party would talk to these workers.
+    """
+    if not job.policy.is_simulated:
+        return
+    for one in job.policy.evidence.measurements:
+        found = core_measurement(one.role)
+        if found not in one.measurements:
+            raise UsageRefused(
+                f"the job {job.policy.name} was made for another version of chiron-stream",
+                code="OTHER_CODE",
+                expected=f"a {one.role} that measures {one.measurements[0].hex()[:16]}…",
+                got=f"{found.hex()[:16]}…",
+                hint="go back to that version, or make a new job: chiron init NAME",
+            )
 
 
 class _Ended(ChironError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from chiron_stream.cli.common import Context, context, parser
-from chiron_stream.cli.jobs import acting, add_member, connection, evidence
+from chiron_stream.cli.jobs import acting, add_member, connection, directory_of, evidence
 from chiron_stream.cli.main import NOUNS
 from chiron_stream.cli.provided import provided
 from chiron_stream.clients import receipts
@@ -19,7 +19,6 @@ from chiron_stream.job.columns import Array
 from chiron_stream.job.file import Job
 from chiron_stream.job.policy import Role
 from chiron_stream.job.schema import Schema
-from chiron_stream.local.directory import JobDirectory
 from chiron_stream.sources.files import format_of, open_table, source
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     made.add_argument("--threads", type=int, default=1, help="of torch, as the trainer's (1)")
     add_member(made, "auditor")
     ready = context(made.parse_args(arguments))
-    job = JobDirectory(ready.flags.job.resolve()).job()
+    job = directory_of(ready.flags).job()
     with Observer(job, **connection(ready, job)) as observer:
         found = receipts.checkpoints(observer)
     last = found[-1][0] if found else None
@@ -58,8 +57,8 @@ def _replay(ready: Context, job: Job, *, finished: bool) -> int:
     from chiron_stream.recipe.published import Published, data_sets
     from chiron_stream.recipe.replaying import replay
 
-    directory = JobDirectory(ready.flags.job.resolve())
-    identity = acting(directory, job, Role.AUDITOR, ready.flags.member)
+    directory = directory_of(ready.flags)
+    identity = acting(directory, job, Role.AUDITOR, ready.flags)
     spec = _spec(ready.flags.replay)
     options = connection(ready, job)
     with Auditor(job, identity, evidence=evidence(ready.flags), **options) as auditor:

@@ -163,8 +163,11 @@ def _check_keys(
     if missing or unknown:
         raise _refused(
             what,
-            f"the keys {', '.join(needed)}"
-            + (f"; perhaps {', '.join(optional)}" if optional else ""),
+            "; ".join(
+                f"{word} {', '.join(keys)}"
+                for word, keys in (("the keys", needed), ("perhaps", optional))
+                if keys
+            ),
             f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}",
         )
 

@@ -36,11 +36,18 @@ class JobDirectory:
     """Where everything of one job on this machine is."""
 
     path: Path
+    file_name: str = JOB_FILE
+
+    @classmethod
+    def of(cls, path: Path) -> JobDirectory:
+        """Return the directory that a path names: itself, or where a job file is."""
+        resolved = path.resolve()
+        return cls(resolved.parent, resolved.name) if resolved.is_file() else cls(resolved)
 
     @property
     def job_file(self) -> Path:
         """The job file, for every party and worker."""
-        return self.path / JOB_FILE
+        return self.path / self.file_name
 
     @property
     def quoting(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any, Final, NoReturn, cast
 
 import torch
@@ -22,6 +23,22 @@ DTYPES: Final = {"f32": torch.float32, "i64": torch.int64}
 _KINDS: Final = {"number": "f32", "category": "i64", "tensor": "f32", "label": "i64"}
 _LABEL_LOSSES: Final = (nn.CrossEntropyLoss, nn.NLLLoss)
 _LABEL_FUNCTIONS: Final = (nn.functional.cross_entropy, nn.functional.nll_loss)
+
+
+def check_parameters(module: nn.Module, inputs: Mapping[str, Columns]) -> None:
+    """See that ``forward()`` takes what the recipe names, and needs nothing else.
+
+    :raises RecipeRefused: it does not.
+    """
+    found = signature(module.forward).parameters
+    kinds = {one.kind for one in found.values()}
+    if not inputs or kinds & {Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL}:
+        return
+    needed = [name for name, one in found.items() if one.default is Parameter.empty]
+    missing = [name for name in needed if name not in inputs]
+    if missing or any(name not in found for name in inputs):
+        what = f"inputs are not those of {type(module).__name__}.forward()"
+        _refuse(what, f"its parameters: {', '.join(found)}", ", ".join(inputs) or "none")
 
 
 def bound_inputs(

@@ -19,7 +19,14 @@ from chiron_stream.graph.format import serialize
 from chiron_stream.graph.schedules import Constant, Schedule
 from chiron_stream.job.policy import Policy
 from chiron_stream.job.rows import prepare
-from chiron_stream.recipe.bindings import Columns, Example, Loss, bound_inputs, bound_target
+from chiron_stream.recipe.bindings import (
+    Columns,
+    Example,
+    Loss,
+    bound_inputs,
+    bound_target,
+    check_parameters,
+)
 from chiron_stream.recipe.explaining import Explanation, explain
 from chiron_stream.recipe.fitting import Places, fitted, located
 from chiron_stream.recipe.portions import Cut
@@ -82,6 +89,7 @@ class Recipe:
         :param limits: of the job.
         :raises RecipeRefused: EXPORT_…, naming module and line, or what the check refuses.
         """
+        check_parameters(module, inputs)
         definition, places = _definition(
             _Parts(module, loss, tuple(inputs)),
             bound_inputs(inputs, columns, example or {}),

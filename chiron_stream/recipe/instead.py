@@ -11,7 +11,7 @@ from chiron_stream.graph.ops import OPS
 _BUFFER: Final = "a buffer: register_buffer(...) in __init__()"
 _RANDOM: Final = "nn.Dropout, the one source of randomness"
 _FLOAT32: Final = "float32 throughout: no half(), bfloat16(), double() or autocast"
-_RECURRENT: Final = "nn.TransformerEncoderLayer, or nn.Conv1d along the sequence"
+RECURRENT: Final = "nn.TransformerEncoderLayer, or nn.Conv1d along the sequence"
 _FROZEN: Final = "requires_grad_(False) on the parameters to freeze, and no no_grad() in forward()"
 _VALUES: Final = "tensors throughout: no item(), tolist() or int() of a tensor's value"
 _CHOSEN: Final = "slices with fixed borders, or torch.where: sizes do not depend on values"
@@ -22,7 +22,7 @@ _INSTEAD: Final = {
     "aten.detach": "requires_grad_(False) on the parameters to freeze",
     **{f"aten.{name}": _RANDOM for name in _DRAWN},
     **{f"aten.{name}": _BUFFER for name in (*_FACTORY, "lift_fresh_copy", "new_")},
-    **{f"aten.{name}": _RECURRENT for name in ("lstm", "gru", "rnn_")},
+    **{f"aten.{name}": RECURRENT for name in ("lstm", "gru", "rnn_")},
     **{f"aten.{name}": _VALUES for name in ("item", "_local_scalar_dense")},
     **{f"aten.{name}": _CHOSEN for name in ("index", "nonzero", "masked_select", "gather")},
     "aten.to": _FLOAT32,

@@ -55,7 +55,8 @@ def _place(frames: list[tuple[FrameType, int]], root: nn.Module) -> str:
 
 def _owners(frames: list[tuple[FrameType, int]]) -> Iterator[nn.Module]:
     for frame, _ in frames:
-        owner = frame.f_locals.get("self")
+        first = frame.f_code.co_varnames[:1]
+        owner = frame.f_locals.get(*first) if first else None
         if isinstance(owner, nn.Module) and frame.f_code.co_name == "forward":
             yield owner
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, Final, cast
 
 import torch
@@ -18,6 +21,7 @@ from chiron_stream.graph.definition import Input
 from chiron_stream.graph.format import MAX_BATCH
 from chiron_stream.recipe.bindings import Loss, example_of
 from chiron_stream.recipe.gradients import plain_gradients
+from chiron_stream.recipe.instead import RECURRENT
 from chiron_stream.recipe.places import place_of, place_of_error
 
 _EXAMPLE_ROWS: Final = 4
@@ -32,6 +36,26 @@ _FORM: Final = (
 )
 
 
+_TALKATIVE: Final = ("torch.utils.flop_counter", "torch.fx.experimental.symbolic_shapes")
+
+
+def _one_tensor(module: nn.Module, made: object) -> torch.Tensor:
+    """Return what a module made.
+
+    :raises RecipeRefused: it is no tensor; code ``EXPORT_FORM``.
+    """
+    if isinstance(made, torch.Tensor):
+        return made
+    recurrent = isinstance(module, nn.RNNBase)
+    raise RecipeRefused(
+        f"the module ({type(module).__name__}): forward() returns no tensor",
+        code="EXPORT_FORM",
+        expected="one tensor",
+        got="None" if made is None else type(made).__name__,
+        hint=RECURRENT if recurrent else "return the prediction alone",
+    )
+
+
 class Training(nn.Module):
     """Rows and target to the loss."""
 
@@ -44,7 +68,7 @@ class Training(nn.Module):
     def forward(self, values: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
         """Return ``loss(module(**inputs), target)``."""
         made = self.module(**dict(zip(self.names, values, strict=True)))
-        return cast("torch.Tensor", self.loss(made, target))
+        return cast("torch.Tensor", self.loss(_one_tensor(self.module, made), target))
 
 
 class Evaluating(nn.Module):
@@ -58,7 +82,7 @@ class Evaluating(nn.Module):
     def forward(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return ``module(**inputs)``."""
         made = self.module(**dict(zip(self.names, values, strict=True)))
-        return cast("torch.Tensor", made)
+        return _one_tensor(self.module, made)
 
 
 @contextmanager
@@ -89,7 +113,7 @@ def trace(
         arguments.append(example_of(target, _EXAMPLE_ROWS))
         dynamic.append({0: batch})
     try:
-        with plain_gradients(wrapper), _silent_about_triton():
+        with plain_gradients(wrapper), _quietly():
             made = torch.export.export(
                 wrapper, tuple(arguments), dynamic_shapes=tuple(dynamic), strict=False
             )
@@ -102,15 +126,24 @@ def trace(
 
 
 @contextmanager
-def _silent_about_triton() -> Iterator[None]:
-    """Keep a part of torch that is first imported here from warning that it has no Triton."""
-    logger = logging.getLogger("torch.utils.flop_counter")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+def _quietly() -> Iterator[None]:
+    """Keep back what torch prints on its way to an error: the error says what a provider needs.
+
+    Its loggers also warn of a missing Triton, and of code that it does not find.
+    """
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    said = io.StringIO()
     try:
-        yield
+        with redirect_stderr(said), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The tensor attribute")  # of networks like nn.LSTM
+            yield
+        sys.stderr.write(said.getvalue())
     finally:
-        logger.setLevel(before)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 def _no_graph(error: Exception, wrapper: nn.Module) -> RecipeRefused:

@@ -269,7 +269,7 @@ class Coordinator:
             trained=state.count(ShardStatus.TRAINED),
             void=state.count(ShardStatus.VOID),
             parked=state.count(ShardStatus.PARKED),
-            waiting=state.count(ShardStatus.ACCEPTED),
+            waiting=state.count(ShardStatus.ACCEPTED) - state.held,
             open_slots=sum(one.result is None for one in state.round.slots) if state.round else 0,
             trainers=len(state.live("trainer")),
             predictors=len(state.live("predictor")),

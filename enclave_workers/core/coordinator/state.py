@@ -402,6 +402,12 @@ class State(Document):
         return self.tally.get(status, 0)
 
     @property
+    def held(self) -> int:
+        """How many accepted shards are for evaluation: they never train."""
+        held = (self.shard(one) for shards in self.holdout.values() for one in shards)
+        return sum(one.status is ShardStatus.ACCEPTED for one in held)
+
+    @property
     def accepted(self) -> int:
         """How many shards were accepted, whatever became of them."""
         return sum(self.tally.values())

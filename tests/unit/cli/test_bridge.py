@@ -37,6 +37,8 @@ STATE = ("--state", "state")
         (("--dataset", "d", "--group", "g"), "--group is for --answers"),
         (("--dataset", "d", "--fin"), "a source without an end has no fin"),
         (("--dataset", "d"), "which cluster?"),
+        (("--dataset", "d", "--column", "petal=x"), "the schema has no such column"),
+        ((*ANSWERS, *STATE, "--column", "petal=x"), "the schema has no such column"),
     ],
 )
 def test_flags_that_cannot_go_together_are_refused(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chiron_stream.errors import JobRefused
-from chiron_stream.job import policy, roster, rows, schema
+from chiron_stream.job import policy, roster, rows, schema, terms
 from chiron_stream.job.file import Job, dumps
 from chiron_stream.wire.crypto import XWING_PUBLIC
 from tests.unit.job.builders import JOHN, LAB, MARY, POLICY, file_of
@@ -61,3 +61,12 @@ def test_page_gives_the_limits_that_are_checked() -> None:
     assert f"1 to {schema.MAX_COLUMNS} columns" in PAGE
     assert schema.COLUMN_NAME.pattern in PAGE
     assert XWING_PUBLIC == 1216
+
+
+def test_page_names_every_key_of_the_terms() -> None:
+    section = PAGE[PAGE.index("## Terms") : PAGE.index("## Simulation")]
+    tables = (terms._OPEN, terms._DISCLOSURE, terms._LIMITS)
+    keys = {*terms._TOP, *terms._OPTIONAL, *(key for table in tables for key in table)}
+    assert [
+        key for key in sorted(keys) if f"`{key}`" not in section.replace("[", "`").replace("]", "`")
+    ] == []

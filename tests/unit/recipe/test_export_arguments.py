@@ -13,6 +13,7 @@ from torch import nn
 
 from tests.unit.recipe import models
 from tests.unit.recipe.exports import refusal
+from tests.unit.recipe.runs import NUMBERS
 
 
 @pytest.mark.parametrize("value", [None, 3, {"a": 1}], ids=str)
@@ -112,3 +113,26 @@ def test_export_refuses_an_optimizer_with(name: str) -> None:
 def test_refusal_of_amsgrad_names_it() -> None:
     error = refusal(models.Plain(), "EXPORT_OPTIMIZER", optimizer=OPTIMIZERS["amsgrad"])
     assert "amsgrad" in error.message
+
+
+def test_export_names_the_parameters_of_forward() -> None:
+    error = refusal(models.Plain(), "EXPORT_INPUT", inputs={"rows": list(NUMBERS)})
+    assert "Plain.forward()" in error.message
+    assert (error.expected, error.got) == ("its parameters: x", "rows")
+
+
+def test_export_says_what_to_use_instead_of_a_recurrent_network() -> None:
+    error = refusal(nn.LSTM(3, 2), "EXPORT_FORM", inputs={"input": list(NUMBERS)})
+    assert (error.message, error.got) == ("the module (LSTM): forward() returns no tensor", "tuple")
+    assert "nn.TransformerEncoderLayer" in (error.hint or "")
+
+
+class Branching(nn.Module):
+    def forward(this, x: torch.Tensor) -> torch.Tensor:  # noqa: N805  (any name will do)
+        return x if x.sum() > 0 else -x
+
+
+def test_torch_prints_nothing_beside_the_error(capfd: pytest.CaptureFixture[str]) -> None:
+    error = refusal(Branching(), "EXPORT_FORM")
+    assert error.message.startswith(f"module (Branching), {__file__}:")
+    assert capfd.readouterr() == ("", "")
