@@ -189,8 +189,9 @@ class AnswerBridge:
     def _lost(self, place: Partition, lane: Lane, error: WriterLost, source: SharedSource) -> None:
         """Go on behind what is there of a transaction, if the partition still is ours."""
         lane.losses += 1
-        if lane.losses > MOST_LOSSES or isinstance(reason_of(error), NotAuthorized):
-            raise reason_of(error) from error
+        reason = reason_of(error, NotAuthorized)
+        if lane.losses > MOST_LOSSES or reason is not error:
+            raise reason from error
         assigned = source.assigned
         if place not in assigned:
             self._leave(assigned)

@@ -14,7 +14,7 @@ from chiron_stream.broker.kafka import KafkaBroker
 from chiron_stream.broker.kafka.transactions import KafkaWriter
 from chiron_stream.broker.records import Outgoing, Partition
 from chiron_stream.broker.seam import Closing
-from chiron_stream.errors import ChironError, NotAuthorized, WriterLost
+from chiron_stream.errors import ChironError, WriterLost
 
 MOST_LOSSES: Final = 5
 """Transactions of one partition that fail one after the other; then the bridge ends."""
@@ -35,7 +35,7 @@ class Outlet(Closing):
     def open(self) -> int | None:
         """Become the one writer; return the offset at which the group goes on, if it has any.
 
-        :raises ChironError: the broker does not let us.
+        :raises ChironError: the broker does not let us, or is away.
         """
         self.close()
         name = f"{self._group}.{self._place.topic}.{self._place.number}"
@@ -43,7 +43,7 @@ class Outlet(Closing):
         try:
             self._writer.start()
         except WriterLost as error:
-            raise reason_of(error) from error
+            raise reason_of(error, ChironError) from error
         return self.committed()
 
     def committed(self) -> int | None:
@@ -72,6 +72,6 @@ class Outlet(Closing):
             self._writer = None
 
 
-def reason_of(error: WriterLost) -> ChironError:
-    """Return why a writer is lost, where starting again cannot mend that; else the loss."""
-    return error.__cause__ if isinstance(error.__cause__, NotAuthorized) else error
+def reason_of(error: WriterLost, kind: type[ChironError]) -> ChironError:
+    """Return why a writer is lost, if that is an error of a kind; else the loss itself."""
+    return error.__cause__ if isinstance(error.__cause__, kind) else error

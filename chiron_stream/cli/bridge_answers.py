@@ -14,6 +14,7 @@ from chiron_stream.broker.records import Partition, Record
 from chiron_stream.cli.bridging import Refusals, reader_of, source_of, stopped
 from chiron_stream.cli.common import Context
 from chiron_stream.cli.jobs import acting, connection, directory_of, evidence
+from chiron_stream.cli.seldom import warn_seldom
 from chiron_stream.clients.query import QueryClient
 from chiron_stream.errors import AnswerTimeout, UsageRefused
 from chiron_stream.job.file import Job
@@ -41,6 +42,7 @@ def bridge_answers(ready: Context) -> None:
         told = ToldOfAnswers(ready, source)
         group = flags.group or f"chiron-answers.{job.policy.name}.{flags.answers}"
         bridge = AnswerBridge(inquiry, source, target, group, told, flags.under_way)
+        warn_seldom()
         bridge.run(stopped(), to_the_end=flags.to_the_end)
         told.ended()
 

@@ -14,6 +14,7 @@ from chiron_stream.bridge.windowing import Cut
 from chiron_stream.cli.bridging import Refusals, reader_of, source_of, stopped
 from chiron_stream.cli.common import Context
 from chiron_stream.cli.jobs import acting, connection, directory_of, evidence
+from chiron_stream.cli.seldom import warn_seldom
 from chiron_stream.clients.owner import DataOwner
 from chiron_stream.clients.publication import Publication, Sent, rows_that_fit
 from chiron_stream.clients.windows import Window
@@ -43,6 +44,7 @@ def bridge_rows(ready: Context) -> None:
             letters = stack.enter_context(DeadLetters(source.broker, flags.dead_letters))
         told = Told(ready, flags.dataset, letters)
         bridge = Bridge(owner, source, flags.dataset, reader, cut, told)
+        warn_seldom()
         bridge.run(stopped(), to_the_end=flags.to_the_end, fin=flags.fin)
         told.ended()
 

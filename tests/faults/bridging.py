@@ -113,6 +113,7 @@ class Run:
     opened: int = 0
     said: list[Said] = field(default_factory=list)
     accepted: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
+    _silent: bool = False
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -126,6 +127,9 @@ class Run:
                 with self._changed:
                     self._take(json.loads(line))
                     self._changed.notify_all()
+        with self._changed:
+            self._silent = True
+            self._changed.notify_all()
 
     def _take(self, envelope: dict[str, Any]) -> None:
         data = envelope["data"]
@@ -142,10 +146,11 @@ class Run:
     def reach(self, shards: int) -> None:
         """Wait until the data set is claimed, and so many shards are about to be sent."""
         with self._changed:
-            reached = self._changed.wait_for(
-                lambda: bool(self.opened) and len(self.said) >= shards, LIMIT
-            )
-        assert reached, self.log.read_text()
+            self._changed.wait_for(lambda: self._has_reached(shards) or self._silent, LIMIT)
+        assert self._has_reached(shards), self.log.read_text()
+
+    def _has_reached(self, shards: int) -> bool:
+        return bool(self.opened) and len(self.said) >= shards
 
     def kill(self) -> None:
         assert self.process.poll() is None, self.log.read_text()
