@@ -37,15 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _list(benches)
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        rows = _run(benches, quick=options.quick)
-    except ChironError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    report.write(rows, options.output)
-    print(report.table(rows))
+    rows: list[report.Row] = []
+    code = _run_into(rows, benches, quick=options.quick)
+    if rows:
+        report.write(rows, options.output)
+        print(report.table(rows))
+    if code:
+        return code
     missed = any(row.met is False for row in rows)
     return GOAL_MISSED if missed and not options.quick else 0
 
@@ -82,9 +80,20 @@ def _list(benches: Sequence[Bench]) -> None:
         print(f"{bench.name:{width}}  {bench.about}")
 
 
-def _run(benches: Sequence[Bench], *, quick: bool) -> list[report.Row]:
+def _run_into(rows: list[report.Row], benches: Sequence[Bench], *, quick: bool) -> int:
+    """Run the benches; an error or Ctrl-C ends them, and what was measured before stands."""
+    try:
+        _run(rows, benches, quick=quick)
+    except ChironError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _run(rows: list[report.Row], benches: Sequence[Bench], *, quick: bool) -> None:
     """Run the benches on one Kafka, with a line of progress for each."""
-    rows: list[report.Row] = []
     with (
         LocalKafka(extra=EXTRA, report=_progress) as kafka,
         KafkaBroker(kafka.bootstrap_servers) as broker,
@@ -95,7 +104,6 @@ def _run(benches: Sequence[Bench], *, quick: bool) -> list[report.Row]:
             rows += report.run(bench, stage)
             seconds = time.monotonic() - begin
             _progress(f"{number}/{len(benches)} {bench.name}: {seconds:.1f} s")
-    return rows
 
 
 def _progress(line: str) -> None:
