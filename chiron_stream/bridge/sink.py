@@ -84,7 +84,7 @@ class FaustSink:
         self._rows: dict[tuple[int, int], Row] = {}
         self._open: list[_Handed] = []
         self._shards: deque[tuple[int, list[_Handed]]] = deque()
-        self._last: dict[Partition, int] = {}
+        self._last: dict[Partition, Any] = {}
         self._error: ChironError | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sink", daemon=True)
@@ -117,13 +117,13 @@ class FaustSink:
         message = event.message
         place = Partition(message.topic, message.partition)
         topics = {one.topic for one in self._last} | {place.topic}
-        if len(topics) > 1 or self._last.get(place) == message.offset:
+        if len(topics) > 1 or self._last.get(place) is message:  # when it comes again it is another
             raise UsageRefused(
                 "a sink takes one row for each record of one topic",
                 expected="one row a record; a sink, and a data set, for each topic",
                 got=f"another row of {place} at {message.offset}",
             )
-        self._last[place] = message.offset
+        self._last[place] = message
         record = Record(place, message.offset, b"", None, (), 0)
         return _Handed(record, row, lambda: loop.call_soon_threadsafe(event.ack))
 
@@ -162,11 +162,22 @@ class FaustSink:
 
     def _take(self, windowing: Windowing, handed: _Handed) -> None:
         if not windowing.is_new(handed.record):
-            handed.acknowledge()  # its shard was accepted in an earlier life, or it waits here
+            self._again(handed)
             return
         self._open.append(handed)
         self._rows[_place(handed.record)] = handed.row
         windowing.take(handed.record)
+
+    def _again(self, handed: _Handed) -> None:
+        """Take a record that Faust brings twice, as it does when it had lost its group for a while.
+
+        It is acknowledged with the first one: at once if its shard was accepted, and not before.
+        """
+        for waiting in (*(rows for _, rows in self._shards), self._open):
+            if any(one.record == handed.record for one in waiting):
+                waiting.append(handed)
+                return
+        handed.acknowledge()
 
     def _row(self, record: Record) -> Row:
         return plain(self._rows.pop(_place(record)))

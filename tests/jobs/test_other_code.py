@@ -79,16 +79,17 @@ def test_worker_of_other_code_ends_with_6_and_says_which_it_is(
     assert "[EVIDENCE]" in shown.stderr
 
 
-def test_up_of_another_version_names_the_first_worker_that_it_refuses(
+def test_up_of_another_version_says_so_and_starts_nothing(
     kafka: LocalKafka, new_directory: NewDirectory, other_tree: Path
 ) -> None:
     servers = ("--bootstrap-servers", kafka.bootstrap_servers)
     command = (sys.executable, "-c", ENTRY)
-    with Up(new_directory(), *servers, command=command, cwd=other_tree) as up:
+    directory = new_directory()
+    with Up(directory, *servers, command=command, cwd=other_tree) as up:
         eventually(lambda: up.ended, "chiron up has ended", 60)
         last = json.loads(up.shown.splitlines()[-1])["data"]
-    assert up.process.returncode == 1
-    assert (last["code"], last["got"]) == ("WORKER_ENDED", "exit code 6")
+    assert (up.process.returncode, last["code"]) == (2, "OTHER_CODE")
+    assert not list(directory.run.glob("*.log"))
 
 
 def test_coordinator_welcomes_no_worker_of_other_code_and_says_so_on_rejected(

@@ -22,6 +22,7 @@ from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import ChironError, Fenced, PolicyRefused
 from chiron_stream.graph.numerics import configure_numerics
 from chiron_stream.job.measures import bucket_of, gradient_range, level_of, loss_range
+from chiron_stream.job.simulation import InsecureSimulation
 from chiron_stream.recipe import Constant, Recipe, Round, reference_loop
 from chiron_stream.wire.receipts import shard_leaf
 from chiron_stream.wire.replies import ReplyRecord, open_reply
@@ -256,7 +257,8 @@ def test_pages_of_owner_and_provider_say_what_runs(
     job = finished.job
     table = jobs.points("anna", 400)
     names: dict[str, Any] = {
-        "DataOwner": lambda *_: job.owner("alice"),
+        "DataOwner": lambda *_, **_evidence: job.owner("alice"),
+        "InsecureSimulation": InsecureSimulation,
         "ModelProvider": lambda *_: job.provider(),
         "held_out": {name: one[-HELD_OUT:] for name, one in table.items()},
     }
