@@ -21,7 +21,7 @@ from tests.jobs.processes import is_gone
 from tests.kafka.processes import carrying, eventually
 from tests.unit.demo.made import truth
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
@@ -89,7 +89,7 @@ def test_demo_is_what_it_says(tmp_path: Path) -> None:
     """One run for all of it: it takes minutes."""
     demo = Demo(tmp_path, KEEP="1")
     try:
-        demo.process.wait(500)
+        demo.process.wait(840)
         assert_it_ends_well_and_every_claim_is_true(demo)
         assert_it_writes_what_is_named_in_one_flat_table(demo)
         assert_it_tells_its_story_in_order(demo)
@@ -164,7 +164,7 @@ def test_interrupted_demo_leaves_nothing_behind(
 ) -> None:
     demo = Demo(tmp_path)
     try:
-        demo.says(moment, 420)
+        demo.says(moment, 780)
         demo.process.send_signal(number)
         assert demo.process.wait(60) == 130
         assert "interrupted: stopping everything" in demo.shown
