@@ -34,7 +34,7 @@ def load() -> Data:
         pace=PACE,
         shard_classes=[[1, 8_192]],
         floor=0.95,
-        time="about two minutes behind the set-up",
+        time="two to four minutes behind the set-up",
         disk_mb=200,
     )
 
