@@ -7,6 +7,7 @@ import logging
 import shutil
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -28,7 +29,7 @@ _LOOK: Final = 0.2
 Reached = Callable[[], None]
 
 
-class FaustThread:
+class FaustThread(ABC):
     """One Faust application that consumes one topic as a member of a group.
 
     :param servers: ``host:port`` of the brokers, separated by commas.
@@ -116,6 +117,6 @@ class FaustThread:
         app.agent(topic, concurrency=1)(self._hear)
         return app
 
+    @abstractmethod
     async def _hear(self, stream: Any) -> None:
         """Take what comes; an agent of Faust's."""
-        raise NotImplementedError

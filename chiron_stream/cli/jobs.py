@@ -70,9 +70,9 @@ def acting(directory: JobDirectory, job: Job, role: Role, flags: argparse.Namesp
     identity = Identity.load(path)
     found = member(job.policy, identity.public)
     if found is None or found.role is not role:
-        is_what = "in the roster" if found is None else f"an {role.name.lower()} of this job"
+        where = "not in the roster" if found is None else f"no {role.name.lower()} of this job"
         raise UsageRefused(
-            f"{identity.name} is not {is_what}",
+            f"{identity.name} is {where}",
             code="NO_MEMBER",
             expected=", ".join(_names(job, role)) or f"no {role.name.lower()} in this job",
             got=identity.public_line(),

@@ -69,7 +69,7 @@ def _guarded(run: Callable[[Sequence[str]], int], rest: Sequence[str]) -> int:
     except BrokenPipeError:
         return 1  # whoever read our output has gone
     except ChironError as error:
-        output.error(_typed(error))
+        output.error(_with_hint(error))
         if "--traceback" in rest:
             raise
         return error.exit_code
@@ -92,7 +92,7 @@ _HINTS: Final = {
 """Hints for those who type commands, where a library's caller gets another, by code."""
 
 
-def _typed(error: ChironError) -> ChironError:
+def _with_hint(error: ChironError) -> ChironError:
     error.hint = _HINTS.get(error.code, error.hint)
     return error
 

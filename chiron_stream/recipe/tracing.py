@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any, Final, cast
 
 import torch
@@ -29,6 +29,8 @@ _EXPORT_REFUSES: Final = (
     *(RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError),
     *(AssertionError, LookupError),
 )
+"""What torch raises for a module that it cannot trace, and the module's own code while it is."""
+
 _BRANCH: Final = "torch.where() instead of if, while or int() on the values of a tensor"
 _FORM: Final = (
     "no branches or loops on values of tensors, the batch axis free; wrong types of inputs: "
@@ -113,7 +115,7 @@ def trace(
         arguments.append(example_of(target, _EXAMPLE_ROWS))
         dynamic.append({0: batch})
     try:
-        with plain_gradients(wrapper), _quietly():
+        with plain_gradients(wrapper), _Quietly():
             made = torch.export.export(
                 wrapper, tuple(arguments), dynamic_shapes=tuple(dynamic), strict=False
             )
@@ -125,25 +127,26 @@ def trace(
     return made
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep back what torch prints on its way to an error: the error says what a provider needs.
+class _Quietly:
+    """Keeps back what torch says beside an error: the graph so far, which no provider wrote.
 
-    Its loggers also warn of a missing Triton, and of code that it does not find.
+    Its loggers also warn of a missing Triton, and of code that they do not find. Whatever the
+    module itself prints comes through, when the export has ended.
     """
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The tensor attribute")  # of networks like nn.LSTM
-            yield
-        sys.stderr.write(said.getvalue())
-    finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
+
+    def __enter__(self) -> None:
+        self._said, self._before = io.StringIO(), ExitStack()
+        for one in map(logging.getLogger, _TALKATIVE):
+            self._before.callback(one.setLevel, one.level)
+            one.setLevel(logging.ERROR)
+        self._before.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "The tensor attribute")  # of networks like nn.LSTM
+        self._before.enter_context(redirect_stderr(self._said))
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._before.close()
+        said, graph = self._said.getvalue(), getattr(error, "partial_fx_graph", None)
+        sys.stderr.write(said if graph is None else said.replace(f"{graph}\n", ""))
 
 
 def _no_graph(error: Exception, wrapper: nn.Module) -> RecipeRefused:

@@ -113,5 +113,5 @@ class Publisher:
     def slice(self) -> None:
         """Let it go on for a moment, and stop it again."""
         self.go_on()
-        time.sleep(SLICE_SECONDS)
+        time.sleep(SLICE_SECONDS)  # how far it comes is looked at, and is not what is waited for
         self.stop()

@@ -62,7 +62,7 @@ def test_identity_of_nobody_in_the_roster_tells_how_to_be_added(job: Path, apart
     assert "the author of the policy" in error["hint"]
     client = ("--job", job, "--identity", job / "keys" / "carol.identity", "--json", "--dry-run")
     error = error_of(typed("publish", job / "iris.csv", *client))
-    assert "carol is not an owner of this job" in error["message"]
+    assert "carol is no owner of this job" in error["message"]
 
 
 def test_simulation_is_accepted_by_a_flag_and_the_hint_says_which(job: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from chiron_stream.recipe import tracing
 from tests.unit.recipe import models
 from tests.unit.recipe.exports import refusal
 from tests.unit.recipe.runs import NUMBERS
@@ -129,10 +132,17 @@ def test_export_says_what_to_use_instead_of_a_recurrent_network() -> None:
 
 class Branching(nn.Module):
     def forward(this, x: torch.Tensor) -> torch.Tensor:  # noqa: N805  (any name will do)
+        print("mine", file=sys.stderr)
         return x if x.sum() > 0 else -x
 
 
-def test_torch_prints_nothing_beside_the_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_torch_prints_nothing_beside_the_error_and_the_module_what_it_likes(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     error = refusal(Branching(), "EXPORT_FORM")
     assert error.message.startswith(f"module (Branching), {__file__}:")
-    assert capfd.readouterr() == ("", "")
+    shown = capfd.readouterr()
+    assert (shown.out, set(shown.err.split())) == ("", {"mine"})
+    monkeypatch.setattr(tracing, "_Quietly", nullcontext)  # the control: torch would
+    refusal(Branching(), "EXPORT_FORM")
+    assert "def forward(self, arg0_1" in capfd.readouterr().err
