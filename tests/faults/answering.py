@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from chiron_stream import QueryClient
 from chiron_stream.broker.extents import read_until
 from chiron_stream.broker.records import Outgoing, Partition, Record, TopicState
 from chiron_stream.local.directory import JobDirectory
-from tests.faults.bridging import LIMIT, PARTITIONS, TOPIC, Source
+from tests.faults.bridging import PARTITIONS, TOPIC, Source
+from tests.faults.commands import LIMIT, Run, Runs
 from tests.jobs import jobs
-from tests.jobs.command import CHIRON, clean_environment
 from tests.jobs.jobs import NUMBERS
 
 ANSWERS: Final = "vitals-answers"
@@ -56,37 +53,6 @@ class Visits(Source):
         return found
 
 
-@dataclass
-class Run:
-    """One run of the command, which counts the transactions that it tells of with all others."""
-
-    process: subprocess.Popen[str]
-    log: Path
-    told: Told
-
-    def __post_init__(self) -> None:
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                if json.loads(line)["kind"] == "bridge.answered":
-                    self.told.one_more()
-
-    def kill(self) -> None:
-        assert self.process.poll() is None, self.log.read_text()
-        self.process.kill()
-        self.process.wait()
-        self._listener.join()
-
-    def end(self) -> int:
-        code = self.process.wait(LIMIT)
-        self._listener.join()
-        return code
-
-
 class Told:
     """How many transactions all runs have told of."""
 
@@ -104,38 +70,39 @@ class Told:
             return self._changed.wait_for(lambda: self.count >= count, LIMIT)
 
 
-class Answering:
+class Bridge(Run):
+    """One run of the bridge, which counts the transactions that it tells of with all others."""
+
+    def __init__(self, words: Sequence[str], log: Path, told: Told) -> None:
+        self._told = told
+        super().__init__(words, log)
+
+    def take(self, kind: str, _data: dict[str, Any]) -> None:
+        if kind == "bridge.answered":
+            self._told.one_more()
+
+
+class Answering(Runs[Bridge]):
     """Bridges of one group, over as many runs as it takes."""
 
+    control = "tests.faults.forgetful_answers"
+
     def __init__(self, directory: JobDirectory, source: Visits, folder: Path) -> None:
+        super().__init__(folder)
         self.directory = directory
         self.source = source
-        self._folder = folder
-        self.runs: list[Run] = []
         self.told = Told()
 
-    def start(self, state: str, *words: str, how: str = "") -> Run:
+    def start(self, state: str, *words: str, how: str = "") -> Bridge:
         """Start the command.
 
-        :param how: of ``tests.faults.forgetful_answers``, instead of the command.
+        :param how: of the control, instead of the command.
         """
-        module = [sys.executable, "-m", "tests.faults.forgetful_answers", how]
-        command = module if how else [CHIRON]
         asked = ("bridge", TOPIC, "--answers", ANSWERS, "--json", "--insecure-simulation")
         cluster = ("--source-servers", self.source.broker.endpoint, "--under-way", "20")
-        mine = ("--state", str(self._folder / state), "--job", str(self.directory.path))
-        log = self._folder / f"answers-{len(self.runs)}.log"
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                [*command, *asked, *cluster, *mine, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=clean_environment(),
-                text=True,
-            )
-        self.runs.append(Run(process, log, self.told))
-        return self.runs[-1]
+        mine = ("--state", str(self.folder / state), "--job", str(self.directory.path))
+        all_words = [*self.command(how), *asked, *cluster, *mine, *words]
+        return self.started(Bridge(all_words, self.new_log(), self.told))
 
     def reach(self, transactions: int) -> None:
         """Wait until so many are told of, by whichever bridge."""
@@ -155,14 +122,6 @@ class Answering:
         """Return how many queries were sent whose answers are not in the topic."""
         written = [one for one in self.source.answers() if "value" in json.loads(one.value)]
         return len(set(self.queries())) - len(written)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for run in self.runs:
-            run.process.kill()
-            run.process.wait()
 
 
 def findings(answering: Answering) -> Iterator[str]:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from torch import nn
@@ -31,15 +28,14 @@ from chiron_stream.local.directory import JobDirectory
 from chiron_stream.recipe import Constant, Round, Slot, parameters_sha256, reference_loop
 from chiron_stream.wire.receipts import Plan
 from tests.crash.watching import Log
+from tests.faults.commands import LIMIT, Run, Runs
 from tests.jobs import jobs
-from tests.jobs.command import CHIRON, clean_environment
 from tests.jobs.jobs import BATCH, CLASSES, NUMBERS, OPTIMIZER
 
 TOPIC: Final = "vitals"
 DEAD: Final = "vitals-dead"
 PARTITIONS: Final = 3
 ROWS_PER_SHARD: Final = 7
-LIMIT: Final = 90.0
 POISON: Final = (b"{not json", b"[1, 2]", b"", json.dumps({"width": 99.0}).encode())
 
 Row = dict[str, Any]
@@ -104,113 +100,66 @@ class Said:
     last: Offsets
 
 
-@dataclass
-class Run:
-    """One run of the command: what it has said so far."""
+class Bridge(Run):
+    """One run of the bridge: what it has said so far."""
 
-    process: subprocess.Popen[str]
-    log: Path
-    opened: int = 0
-    said: list[Said] = field(default_factory=list)
-    accepted: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
-    _silent: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    def __init__(self, words: Sequence[str], log: Path) -> None:
+        self.opened = 0
+        self.said: list[Said] = []
+        self.accepted: dict[tuple[bytes, int], bytes] = {}
+        super().__init__(words, log)
 
-    def __post_init__(self) -> None:
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                with self._changed:
-                    self._take(json.loads(line))
-                    self._changed.notify_all()
-        with self._changed:
-            self._silent = True
-            self._changed.notify_all()
-
-    def _take(self, envelope: dict[str, Any]) -> None:
-        data = envelope["data"]
-        if envelope["kind"] == "bridge.opened":
+    def take(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == "bridge.opened":
             self.opened += 1
-        elif envelope["kind"] == "bridge.shard":
+        elif kind == "bridge.shard":
             session = bytes.fromhex(data["session"])
             span = _offsets(data["from"]), _offsets(data["to"])
             self.said.append(Said(session, data["shard"], data["rows"], *span))
-        elif envelope["kind"] == "bridge.accepted":
+        elif kind == "bridge.accepted":
             place = bytes.fromhex(data["session"]), data["shard"]
             self.accepted[place] = bytes.fromhex(data["digest"])
 
     def reach(self, shards: int) -> None:
         """Wait until the data set is claimed, and so many shards are about to be sent."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._has_reached(shards) or self._silent, LIMIT)
+        with self.changed:
+            self.changed.wait_for(lambda: self._has_reached(shards) or self.silent, LIMIT)
         assert self._has_reached(shards), self.log.read_text()
 
     def _has_reached(self, shards: int) -> bool:
         return bool(self.opened) and len(self.said) >= shards
-
-    def kill(self) -> None:
-        assert self.process.poll() is None, self.log.read_text()
-        self.process.kill()
-        self.process.wait()
-        self._listener.join()
-
-    def end(self) -> int:
-        code = self.process.wait(LIMIT)
-        self._listener.join()
-        return code
 
 
 def _offsets(table: dict[str, int]) -> Offsets:
     return {int(number): offset for number, offset in table.items()}
 
 
-class Bridging:
+class Bridging(Runs[Bridge]):
     """One data set's bridge, over as many runs as it takes."""
 
+    control = "tests.faults.forgetful_bridge"
+
     def __init__(self, directory: JobDirectory, source: Source, folder: Path) -> None:
+        super().__init__(folder)
         self.directory = directory
         self.source = source
-        self._folder = folder
-        self.runs: list[Run] = []
 
-    def start(self, *words: str, how: str = "") -> Run:
+    def start(self, *words: str, how: str = "") -> Bridge:
         """Start the command.
 
-        :param how: of ``tests.faults.forgetful_bridge``, instead of the command.
+        :param how: of the control, instead of the command.
         """
-        command = [sys.executable, "-m", "tests.faults.forgetful_bridge", how] if how else [CHIRON]
         asked = ("bridge", TOPIC, "--dataset", jobs.DATA_SET, "--json", "--insecure-simulation")
         cluster = ("--source-servers", self.source.broker.endpoint, "--dead-letters", DEAD)
         size = ("--rows-per-shard", str(ROWS_PER_SHARD), "--max-wait", "0.3")
-        log = self._folder / f"bridge-{len(self.runs)}.log"
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                [*command, *asked, *cluster, *size, "--job", str(self.directory.path), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=clean_environment(),
-                text=True,
-            )
-        self.runs.append(Run(process, log))
-        return self.runs[-1]
+        job = ("--job", str(self.directory.path))
+        all_words = [*self.command(how), *asked, *cluster, *size, *job, *words]
+        return self.started(Bridge(all_words, self.new_log()))
 
     def finish(self, *, how: str = "") -> None:
         """Bridge everything that is left, and say that the data set is whole."""
         run = self.start("--to-the-end", "--fin", how=how)
         assert run.end() == 0, run.log.read_text()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for run in self.runs:
-            run.process.kill()
-            run.process.wait()
 
     def said(self) -> dict[tuple[bytes, int], Said]:
         """Return what was said of shards, by session and number."""
@@ -246,7 +195,7 @@ def findings(bridging: Bridging) -> list[str]:
 
 
 def _wrong_acceptances(
-    runs: Sequence[Run], digests: dict[tuple[bytes, int], bytes]
+    runs: Sequence[Bridge], digests: dict[tuple[bytes, int], bytes]
 ) -> Iterator[str]:
     """What is said to be accepted stands on the log; a run that ended itself has said all."""
     for run in runs:

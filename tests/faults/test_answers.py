@@ -20,7 +20,7 @@ from chiron_stream.local.running import RunningJob
 from chiron_stream.local.services import FINAL_CODES
 from chiron_stream.recipe import Recipe
 from tests.faults.answering import Answering, Visits, findings
-from tests.faults.bridging import LIMIT
+from tests.faults.commands import LIMIT
 from tests.jobs import jobs
 from tests.kafka.processes import carrying, eventually
 

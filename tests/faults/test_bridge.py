@@ -19,7 +19,8 @@ from chiron_stream.broker.records import Partition
 from chiron_stream.local.directory import create
 from chiron_stream.local.running import RunningJob
 from chiron_stream.recipe import Recipe
-from tests.faults.bridging import DEAD, LIMIT, Bridging, Source, findings
+from tests.faults.bridging import DEAD, Bridging, Source, findings
+from tests.faults.commands import LIMIT
 from tests.jobs import jobs
 from tests.kafka.processes import carrying
 

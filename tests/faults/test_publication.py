@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 
 from chiron_stream import timeouts
 from chiron_stream.broker.local import LocalKafka
+from chiron_stream.clients.party import Party
 from chiron_stream.clients.publication import Publication
 from chiron_stream.errors import BrokerUnreachable, Timeout
 from chiron_stream.local import services
@@ -21,9 +22,6 @@ from chiron_stream.local.running import RunningJob
 from tests.jobs import jobs
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(400)]
-
-AWAY: Final = timeouts.DELIVERY + 10.0
-"""Seconds: the producer gives up what it has, and a new one finds no broker either."""
 
 LIMIT: Final = 180.0
 BATCH_ROWS: Final = 20
@@ -71,7 +69,24 @@ def publish(parties: jobs.Parties, rows: Rows, patience: float) -> Publication:
     return made
 
 
-def test_publication_outlasts_the_broker(node: LocalKafka, directory: JobDirectory) -> None:
+@pytest.fixture
+def given_up(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a publisher has given up a producer, with what it had, and another one too."""
+    event, count = threading.Event(), itertools.count(1)
+    renew = Party.renew_producer
+
+    def renewed(party: Party) -> None:
+        renew(party)
+        if next(count) == 2:
+            event.set()
+
+    monkeypatch.setattr(Party, "renew_producer", renewed)
+    return event
+
+
+def test_publication_outlasts_the_broker(
+    node: LocalKafka, directory: JobDirectory, given_up: threading.Event
+) -> None:
     rows = Rows()
     with jobs.Parties(directory) as parties, ThreadPoolExecutor(1) as pool:
         parties.provider().publish(jobs.export())
@@ -79,7 +94,7 @@ def test_publication_outlasts_the_broker(node: LocalKafka, directory: JobDirecto
         assert rows.half_way.wait(LIMIT)
         node.nodes[0].end(timeouts.BROKER_STOP)
         rows.gone.set()
-        time.sleep(AWAY)  # that it is away is the point
+        assert given_up.wait(LIMIT), "records were under way for longer than they may be"
         assert not publishing.done()
         node.restart(timeout=LIMIT)
         assert len(publishing.result(LIMIT).sent) == jobs.SHARDS

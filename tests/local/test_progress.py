@@ -251,6 +251,13 @@ def test_nobody_else_can_open_what_was_told(finished: Granted) -> None:
     assert tried > 20
 
 
+def test_rows_held_out_do_not_wait_for_ever(finished: Granted) -> None:
+    status = finished.job.status
+    assert status is not None
+    assert (status.state, status.waiting) == ("finished", 0)
+    assert status.accepted > status.trained, "those that are held out"
+
+
 def test_pages_of_owner_and_provider_say_what_runs(
     finished: Granted, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -217,3 +217,13 @@ def test_partition_that_comes_later_begins_at_its_first_record() -> None:
     window, _ = found.cut()
     assert window is not None
     assert Position.unpack(window.token) == Position(2, {0: 6, 9: 1}, {0: 5, 9: 0})
+
+
+def test_what_is_wrong_with_a_record_is_said_without_a_number_of_a_row() -> None:
+    made = gathering(p0=0)
+    made.take(record(0, 0))
+    made.take(record(0, 1, {"x": -5, "y": "no"}))
+    (refused,) = made.rows().refused
+    assert (refused.record.offset, refused.reason) == (1, Reason.SCHEMA)
+    assert "'x'" in refused.detail
+    assert "row" not in refused.detail

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from chiron_stream.cli import main
 from chiron_stream.clients.identity import Identity
+from chiron_stream.clients.owner import DataOwner
+from chiron_stream.errors import RecipeRefused
 from tests.jobs.command import error_of
 from tests.unit.cli.typed import typed
 
@@ -92,3 +95,22 @@ def test_job_of_another_version_does_not_come_up(
     assert (shown.returncode, error["code"]) == (2, "OTHER_CODE")
     assert "0000000000000000" in error["got"]
     assert not (job / "run" / "lock").exists()
+
+
+def test_interrupted_publisher_says_that_the_same_command_goes_on(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_arguments: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DataOwner, "publish_stream", interrupted)
+    shown = typed("publish", job / "iris.csv", "--job", job, SIMULATED)
+    assert shown.returncode == 130
+    assert "the same command goes on behind it" in shown.stderr
+
+
+def test_second_recipe_is_told_to_go_into_another_job() -> None:
+    taken = RecipeRefused("the job has its recipe", code="RECIPE_TAKEN")
+    assert "chiron init" in (main._with_hint(taken).hint or "")
+    other = RecipeRefused("no", code="RECIPE", hint="as it was")
+    assert main._with_hint(other).hint == "as it was"

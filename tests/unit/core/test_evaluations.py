@@ -181,6 +181,19 @@ def test_rows_held_out_are_in_no_slot() -> None:
     assert set(used) == {"icu"}
 
 
+def test_rows_held_out_are_counted_apart_from_those_that_wait_to_be_trained() -> None:
+    scene = Scene(rounds=3)
+    assert (scene.story.state.held, scene.story.state.count(ShardStatus.ACCEPTED)) == (2, 7)
+    scene.round()
+    scene.round()
+    scene.story.tell(scene.trainer.reports_that(unscored(scene.open[0], Outcome.PARKED, 1)))
+    assert scene.story.state.held == 1
+    while not scene.story.state.finished:
+        scene.round()
+    state = scene.story.state
+    assert (state.held, state.count(ShardStatus.ACCEPTED)) == (1, 1), "nothing waits to be trained"
+
+
 def test_bits_of_a_score_are_charged_with_its_release() -> None:
     scene = Scene(rounds=1)
     certify = only(Certify, scene.round())
