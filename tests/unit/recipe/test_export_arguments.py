@@ -122,6 +122,13 @@ def test_export_names_the_parameters_of_forward() -> None:
     error = refusal(models.Plain(), "EXPORT_INPUT", inputs={"rows": list(NUMBERS)})
     assert "Plain.forward()" in error.message
     assert (error.expected, error.got) == ("its parameters: x", "rows")
+    error = refusal(Two(), "EXPORT_INPUT", inputs={"x": list(NUMBERS)})
+    assert (error.expected, error.got) == ("its parameters: x, y, scale", "x")
+
+
+class Two(nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        return scale * x + y
 
 
 def test_export_says_what_to_use_instead_of_a_recurrent_network() -> None:
