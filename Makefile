@@ -55,14 +55,14 @@ test: lint types ## set-up, lint, types, all tests but faults (under 15 minutes)
 	@mkdir -p build/coverage && rm -f build/coverage/data*
 	$(PYTEST) -n $(WORKERS) -m "not faults" --cov --cov-report=term:skip-covered
 
-faults: $(STAMP) ## kills, freezes and races on real Kafka (about 20 minutes)
+faults: $(STAMP) ## kills, freezes and races on real Kafka (about 30 minutes)
 	@$(PYTEST) -n $(WORKERS) -m "faults and not soak"; code=$$?; \
 	  $(BIN)/python -m benchmarks.recovery; exit $$code
 
 soak: $(STAMP) ## long searches for rare faults (about 40 minutes)
 	$(PYTEST) -m soak
 
-bench: $(STAMP) ## benchmarks; rows in build/bench.json (about 20 minutes)
+bench: $(STAMP) ## benchmarks; rows in build/bench.json (20 to 50 minutes)
 	@$(BIN)/python -m benchmarks; code=$$?; $(BIN)/python -m benchmarks.recovery; exit $$code
 
 lock: $(STAMP) ## write the requirement files anew from pyproject.toml
